@@ -1,0 +1,1 @@
+"""Aldaba: one access server for partner APIs, one core, many dialects."""
