@@ -1,0 +1,145 @@
+"""The audit log: every decision is an event, and the events of each writer are one chain.
+
+A link is HMAC-SHA256 over the link before and the event's columns. The head of each chain is sealed with its length, so
+that a cut-off tail shows; signed checkpoints, kept elsewhere, show even a database that was set back as a whole.
+"""
+
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from aldaba.core import Core
+from aldaba.crypto import signing
+from aldaba.errors import Refusal
+from aldaba.model.calls import Call
+from aldaba.model.events import Event, Outcome
+
+# The chain that changes of the registry are recorded in, whichever process makes them.
+REGISTRY_WRITER = "registry"
+START = "0" * 64
+
+_encode = msgspec.json.Encoder().encode
+
+
+# -- events -----------------------------------------------------------------------------------------------------------
+
+
+def granted(core: Core, call: Call, detail: Mapping[str, Any]) -> Event:
+    """Return the event of a decision to do what was asked."""
+    return _event(core, call, Outcome.GRANTED, None, detail)
+
+
+async def record_refusal(core: Core, call: Call, refusal: Refusal) -> None:
+    """Record a refusal; it may be told once this returns.
+
+    Raises:
+        Overloaded, StoreUnavailable: it could not be recorded.
+    """
+    parts = {"detail": refusal.detail, "expected": refusal.expected, "seen": refusal.seen}
+    detail = {name: text for name, text in parts.items() if text}
+    await core.ledger.write(_event(core, call, Outcome.REFUSED, refusal.reason.value, detail))
+
+
+def _event(core: Core, call: Call, outcome: Outcome, reason: str | None, detail: Mapping[str, Any]) -> Event:
+    known = call.known
+    return Event(
+        core.clock.now_us(),
+        call.id,
+        call.action,
+        outcome.value,
+        reason,
+        call.service.name,
+        known.partner,
+        known.client,
+        known.credential,
+        str(call.peer.address),
+        _encode(detail).decode(),
+    )
+
+
+# -- the chain --------------------------------------------------------------------------------------------------------
+
+
+def link(key: bytes, before: str, writer: str, seq: int, columns: Sequence[Any]) -> str:
+    """Return the link of one event: 64 hexadecimal digits.
+
+    Args:
+        before: the link of the event before it, `START` for the first.
+        columns: the event's columns in the order of `Event`.
+    """
+    return hmac.digest(key, before.encode() + _encode((writer, seq, *columns)), "sha256").hex()
+
+
+def seal(key: bytes, writer: str, length: int, head: str) -> str:
+    """Return the seal over the head of a chain."""
+    return hmac.digest(key, f"head {writer} {length} {head}".encode(), "sha256").hex()
+
+
+def checkpoint_message(writer: str, seq: int, at_us: int, head: str) -> bytes:
+    """Return what a checkpoint signs."""
+    return json.dumps({"writer": writer, "seq": seq, "at_us": at_us, "head": head}, sort_keys=True).encode()
+
+
+class EventChain:
+    """The chain of one writer, as the ledger writes it on. See `aldaba.store.ledger.Chain`.
+
+    Args:
+        checkpoint_every: after so many events a checkpoint is signed.
+    """
+
+    def __init__(
+        self,
+        writer: str,
+        key: bytes,
+        checkpoint_seed: bytes,
+        *,
+        checkpoint_every: int,
+        length: int = 0,
+        head: str = START,
+    ) -> None:
+        self.writer = writer
+        self.length = length
+        self._key = key
+        self._seed = checkpoint_seed
+        self._every = checkpoint_every
+        self._head = head
+        self._linked = (length, head)
+        self._last_us = 0
+        self._since_checkpoint = 0
+
+    def link(self, events: Sequence[Event]) -> list[tuple[Any, ...]]:
+        """Return the rows of the next events."""
+        seq, mac = self.length, self._head
+        rows = []
+        for event in events:
+            seq += 1
+            columns = msgspec.structs.astuple(event)
+            mac = link(self._key, mac, self.writer, seq, columns)
+            rows.append((self.writer, seq, *columns, mac))
+        self._linked = (seq, mac)
+        self._last_us = events[-1].at_us
+        return rows
+
+    def head(self) -> tuple[str, int, str, str]:
+        """Return (writer, length, head, seal) as of the last `link`."""
+        length, mac = self._linked
+        return self.writer, length, mac, seal(self._key, self.writer, length, mac)
+
+    def checkpoint(self) -> tuple[Any, ...] | None:
+        """Return (writer, seq, at_us, head, signature) when one is due as of the last `link`."""
+        length, mac = self._linked
+        if self._since_checkpoint + length - self.length < self._every:
+            return None
+        message = checkpoint_message(self.writer, length, self._last_us, mac)
+        return self.writer, length, self._last_us, mac, signing.sign_checkpoint(self._seed, message).hex()
+
+    def advance(self) -> None:
+        """Take over what the last `link` made: it is committed."""
+        length, mac = self._linked
+        self._since_checkpoint += length - self.length
+        if self._since_checkpoint >= self._every:
+            self._since_checkpoint = 0
+        self.length, self._head = length, mac

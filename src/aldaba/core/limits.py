@@ -1,0 +1,220 @@
+"""How often is too often: failures per name and source network, and requests per client.
+
+The counters stand on the `limits` library's storages: a bounded one in memory for one process, Redis or Valkey when
+several must count together. Only failures make anybody wait (threats B4 to B8).
+"""
+
+import asyncio
+import math
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from limits.aio.storage import RedisStorage, Storage
+from limits.errors import StorageError
+
+from aldaba.errors import Reason, Refusal, StoreUnavailable
+from aldaba.model.calls import Usage
+
+DAY_S = 86_400
+MINUTE_S = 60
+
+# (from this many failures on, wait so long before the next try); at the last the door stays shut for a day.
+LADDER = ((1, 1), (3, 3), (9, 5), (25, 10), (100, DAY_S))
+
+
+def wait_after(failures: int) -> int:
+    """Return how many seconds the next try has to wait after so many failures (threats B4)."""
+    return next((wait for least, wait in reversed(LADDER) if failures >= least), 0)
+
+
+class BoundedMemory(Storage):
+    """Counters of one process: at most `capacity` of them, the longest unused forgotten first (threats B8).
+
+    The library's own memory storage looks at every key on every increment, and keeps as many as it is given.
+    """
+
+    STORAGE_SCHEME = ["aldaba+memory"]  # noqa: RUF012 - the library declares it so
+
+    def __init__(self, capacity: int, now: Callable[[], float]) -> None:
+        super().__init__()
+        self._capacity = capacity
+        self._now = now
+        self._counters: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        """No operation fails."""
+        return ValueError
+
+    async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Add to a counter that ends `expiry` seconds after it began."""
+        now = self._now()
+        count, ends = self._counters.get(key, (0, 0.0))
+        count, ends = (count + amount, ends) if ends > now else (amount, now + expiry)
+        self._counters[key] = (count, ends)
+        self._counters.move_to_end(key)
+        if len(self._counters) > self._capacity:
+            self._counters.popitem(last=False)
+        return count
+
+    async def get(self, key: str) -> int:
+        """Return a counter's value, 0 when it has ended."""
+        count, ends = self._counters.get(key, (0, 0.0))
+        return count if ends > self._now() else 0
+
+    async def get_expiry(self, key: str) -> float:
+        """Return when a counter ends, in seconds of this storage's clock."""
+        return self._counters.get(key, (0, self._now()))[1]
+
+    async def check(self) -> bool:
+        """Return that the storage works."""
+        return True
+
+    async def reset(self) -> int:
+        """Forget all counters."""
+        forgotten = len(self._counters)
+        self._counters.clear()
+        return forgotten
+
+    async def clear(self, key: str) -> None:
+        """Forget one counter."""
+        self._counters.pop(key, None)
+
+
+class Limits:
+    """The counters of failures and requests.
+
+    Args:
+        now: seconds since 1970, as the storage's expiries are.
+        failures_per_minute: failures from one source network after which each further one is answered "too many".
+    """
+
+    def __init__(
+        self, storage: Storage, now: Callable[[], float], *, failures_per_minute: int, alone: bool = True
+    ) -> None:
+        self._storage = storage
+        self._now = now
+        self._failures_per_minute = failures_per_minute
+        # With counters elsewhere, looking and counting are two steps: tries for one name then go one after the other,
+        # so that in parallel no more are evaluated than in sequence (threats B7).
+        self._locks: OrderedDict[str, asyncio.Lock] | None = None if alone else OrderedDict()
+
+    @asynccontextmanager
+    async def attempt(self, service: str, name: str, network: str) -> AsyncIterator[None]:
+        """Guard the evaluation of a secret for a name from a network; a `Refusal` inside counts as a failure.
+
+        Raises:
+            Refusal: `TOO_MANY_FAILURES`, with the seconds to wait.
+        """
+        key = f"{service}/{name}/{network}"
+        if self._locks is None:
+            async with self._counted(key, network):
+                yield
+            return
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        try:
+            async with lock, self._counted(key, network):
+                yield
+        finally:
+            if not lock.locked():
+                self._locks.pop(key, None)
+
+    @asynccontextmanager
+    async def _counted(self, key: str, network: str) -> AsyncIterator[None]:
+        await self._gate(key)
+        try:
+            yield
+        except Refusal as refusal:
+            await self._count_failure(key, network, refusal)
+            raise
+
+    async def _gate(self, key: str) -> None:
+        with _reachable():
+            if not await self._storage.get(f"wait/{key}"):
+                return
+            ends = await self._storage.get_expiry(f"wait/{key}")
+        wait_s = max(1, math.ceil(ends - self._now()))
+        raise Refusal(
+            Reason.TOO_MANY_FAILURES,
+            "this name has failed too often from this network",
+            expected="no try before the wait is over",
+            seen=f"{wait_s} s left to wait",
+            retry_after_s=wait_s,
+        )
+
+    async def _count_failure(self, key: str, network: str, refusal: Refusal) -> None:
+        with _reachable():
+            failures = await self._storage.incr(f"failed/{key}", DAY_S)
+            await self._storage.incr(f"wait/{key}", wait_after(failures))
+            from_network = await self._storage.incr(f"network/{network}", MINUTE_S)
+        if from_network > self._failures_per_minute:
+            raise Refusal(
+                Reason.TOO_MANY_FAILURES,
+                f"too many failures from {network}; this one: {refusal.reason.value}",
+                expected=f"at most {self._failures_per_minute} failures a minute from one network",
+                seen=f"{from_network}",
+                retry_after_s=MINUTE_S,
+            )
+
+    async def restore(self, service: str, name: str, network: str, failures: int, last_s: float) -> None:
+        """Take over failures that an earlier process has recorded, the last of them at `last_s`."""
+        key = f"{service}/{name}/{network}"
+        age_s = self._now() - last_s
+        if await self._storage.get(f"failed/{key}") >= failures or age_s >= DAY_S:
+            return
+        await self._storage.incr(f"failed/{key}", math.ceil(DAY_S - age_s), failures)
+        left_s = math.ceil(wait_after(failures) - age_s)
+        if left_s > 0:
+            await self._storage.incr(f"wait/{key}", left_s)
+
+    async def count_request(
+        self, client_id: str, per_minute: int, noted_today: Callable[[str], Awaitable[int]]
+    ) -> tuple[Usage, Refusal | None]:
+        """Count a request of a client, and say whether it is one too many.
+
+        Args:
+            per_minute: how many it may make in one minute; 0 for any number.
+            noted_today: asked for what the store knows of today when no counter for the day runs yet.
+
+        Returns:
+            The counts with this request, and a `TOO_MANY_REQUESTS` refusal to raise or None.
+        """
+        now = int(self._now())
+        minute, day = now // MINUTE_S, now // DAY_S
+        with _reachable():
+            in_minute = await self._storage.incr(f"minute/{client_id}/{minute}", MINUTE_S)
+            in_day = await self._storage.incr(f"day/{client_id}/{day}", DAY_S)
+            if in_day == 1 and (noted := await noted_today(client_id)):
+                in_day = await self._storage.incr(f"day/{client_id}/{day}", DAY_S, noted)
+        usage = Usage(in_minute, in_day)
+        if not per_minute or in_minute <= per_minute:
+            return usage, None
+        return usage, Refusal(
+            Reason.TOO_MANY_REQUESTS,
+            expected=f"at most {per_minute} requests in a minute",
+            seen=f"{in_minute}",
+            retry_after_s=MINUTE_S - now % MINUTE_S,
+        )
+
+
+class _reachable:
+    """Turns the error of a counter storage that is away into `StoreUnavailable`: unknown means no."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, StorageError):
+            raise StoreUnavailable(f"the counters' storage does not answer: {error}") from error
+
+
+def storage_for(url: str, *, capacity: int, now: Callable[[], float]) -> Storage:
+    """Return the counters' storage: `memory`, or a Redis or Valkey server by its URL."""
+    if url == "memory":
+        return BoundedMemory(capacity, now)
+    # Valkey speaks the same protocol; one client library serves both.
+    address = url.replace("valkey", "redis", 1)
+    return RedisStorage(
+        f"async+{address}", implementation="redispy", key_prefix="aldaba", wrap_exceptions=True, socket_timeout=1.0
+    )

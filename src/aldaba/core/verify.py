@@ -1,0 +1,120 @@
+"""Is this token good, whose is it, and may they act now."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from aldaba.core import Core
+from aldaba.core.audit import granted
+from aldaba.core.authorize import admit, may_act
+from aldaba.core.issue import header_of, token_handle
+from aldaba.crypto import jwt
+from aldaba.errors import Reason, Refusal
+from aldaba.model.calls import Authorization, Call, Proven
+from aldaba.model.parties import Client, canonical_name
+from aldaba.model.services import Fact
+
+FAULTS = {
+    jwt.Fault.UNPARSABLE: Reason.TOKEN_UNPARSABLE,
+    jwt.Fault.INCORRECT: Reason.TOKEN_INCORRECT,
+    jwt.Fault.CLAIMS: Reason.TOKEN_CLAIMS,
+    jwt.Fault.EXPIRED: Reason.TOKEN_EXPIRED,
+}
+
+
+async def verify(core: Core, call: Call, token: str) -> Authorization:
+    """Return the client a token stands for, on data no older than this request.
+
+    Roles, networks and states are the registry's, never the token's (threats E9).
+
+    Raises:
+        Refusal: the token is not good here and now, or its client may not act.
+    """
+    await core.view.fresh()
+    at = core.clock.now()
+    claims = await _claims(core, call, token, at)
+    proven = await _proven(core, call, claims)
+    may_act(call, proven, at)
+    await _require_not_revoked(core, proven.client, token, claims)
+    _require_binding(core, call, claims, at)
+    usage = await admit(core, call, proven, at)
+    if core.record_checks:
+        await core.ledger.write(granted(core, call, {}))
+    core.usage.note(proven.client.id, proven.credential.id, at)
+    return Authorization(proven.client, proven.partner, proven.credential, usage)
+
+
+class Facts:
+    """The facts of a verified token, each of the type it must have."""
+
+    __slots__ = ("confirmation", "credential", "issued_at", "subject")
+
+    def __init__(self, subject: str, credential: str, issued_at: datetime, confirmation: str | None) -> None:
+        self.subject = subject
+        self.credential = credential
+        self.issued_at = issued_at
+        self.confirmation = confirmation
+
+
+async def _claims(core: Core, call: Call, token: str, at: datetime) -> Facts:
+    keys = await core.keyring.of(call.service.name)
+    try:
+        claims = jwt.verify(token, header_of(call.service.shape.header), keys.accepted(at))
+        jwt.check_times(claims, int(at.timestamp()))
+    except jwt.BadToken as error:
+        raise Refusal(FAULTS[error.fault], error.detail) from error
+    return _facts(call, claims)
+
+
+def _facts(call: Call, claims: dict[str, Any]) -> Facts:
+    values = {source: claims.get(name) for name, source in call.service.shape.claims if isinstance(source, Fact)}
+    subject, credential = values[Fact.SUBJECT], values[Fact.CREDENTIAL]
+    issued_at_s, confirmation = values[Fact.ISSUED_AT_S], values.get(Fact.CONFIRMATION)
+    if not isinstance(subject, str) or not isinstance(credential, str) or type(issued_at_s) is not int:
+        raise Refusal(Reason.TOKEN_CLAIMS, "a claim is missing or not of its type")
+    thumbprint = confirmation.get("x5t#S256") if isinstance(confirmation, dict) else None
+    if Fact.CONFIRMATION in values and not isinstance(thumbprint, str):
+        raise Refusal(Reason.TOKEN_CLAIMS, "the confirmation is missing or not of its type")
+    return Facts(subject, credential, datetime.fromtimestamp(issued_at_s, UTC), thumbprint)
+
+
+async def _proven(core: Core, call: Call, facts: Facts) -> Proven:
+    call.known.client = facts.subject
+    client: Client | None = await core.view.get("client", canonical_name(facts.subject))
+    if client is None or client.name != facts.subject:
+        raise Refusal(Reason.TOKEN_SUBJECT_UNKNOWN, expected="a registered client", seen="none of that name")
+    call.known.partner = client.partner_id
+    credential = client.credential(facts.credential)
+    if credential is None:
+        raise Refusal(Reason.TOKEN_SUBJECT_UNKNOWN, expected="a credential of this client", seen=facts.credential)
+    call.known.credential = credential.id
+    partner = await core.view.get("partner", client.partner_id)
+    return Proven(client, partner, credential)
+
+
+async def _require_not_revoked(core: Core, client: Client, token: str, facts: Facts) -> None:
+    (everywhere_from,) = await core.view.get("settings", "tokens-not-before")
+    for not_before_at in (client.tokens_not_before_at, everywhere_from):
+        if not_before_at is not None and facts.issued_at < not_before_at:
+            raise Refusal(
+                Reason.TOKEN_REVOKED, expected=f"a token issued from {not_before_at} on", seen=f"{facts.issued_at}"
+            )
+    if await core.view.get("revoked", handle := token_handle(token)):
+        raise Refusal(Reason.TOKEN_REVOKED, f"token {handle}", expected="a token that is not revoked", seen="revoked")
+
+
+def _require_binding(core: Core, call: Call, facts: Facts, at: datetime) -> None:
+    if facts.confirmation is None:
+        return
+    try:
+        shown = core.certificates().verify(call.peer, at).x5t_s256
+    except Refusal as refusal:
+        raise Refusal(
+            Reason.TOKEN_BINDING,
+            refusal.detail,
+            expected="the certificate the token was issued for",
+            seen=refusal.seen or "none",
+        ) from refusal
+    if shown != facts.confirmation:
+        raise Refusal(
+            Reason.TOKEN_BINDING, expected=f"certificate x5t#S256 {facts.confirmation}", seen=f"x5t#S256 {shown}"
+        )

@@ -1,0 +1,1 @@
+"""The published APIs: each folder translates one of them to the core and back, and does nothing else."""

@@ -1,0 +1,91 @@
+"""Events, the heads of their chains, and signed checkpoints."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from aldaba.store.schema import audit_chain, audit_checkpoint, event
+
+
+def read_head(connection: Connection, writer: str) -> tuple[int, str, str] | None:
+    """Return (length, head, seal) of a writer's chain."""
+    row = connection.execute(select(audit_chain).where(audit_chain.c.writer == writer)).one_or_none()
+    return None if row is None else (row.length, row.head, row.seal)
+
+
+def append(connection: Connection, rows: Sequence[dict[str, Any]], head: tuple[str, int, str, str]) -> None:
+    """Insert events and move the head of their chain; for changes, which are rare and already serial."""
+    connection.execute(insert(event), rows)
+    writer, length, mac, seal = head
+    moved = connection.execute(
+        update(audit_chain).where(audit_chain.c.writer == writer).values(length=length, head=mac, seal=seal)
+    )
+    if moved.rowcount == 0:
+        connection.execute(insert(audit_chain).values(writer=writer, length=length, head=mac, seal=seal))
+
+
+def chains(connection: Connection) -> list[Row[Any]]:
+    """Return all chains."""
+    return list(connection.execute(select(audit_chain).order_by(audit_chain.c.writer)))
+
+
+def writers(connection: Connection) -> set[str]:
+    """Return every writer that has an event."""
+    return set(connection.execute(select(event.c.writer).distinct()).scalars())
+
+
+def events_of(connection: Connection, writer: str) -> Iterator[Row[Any]]:
+    """Return a writer's events in the order of its chain."""
+    query = select(event).where(event.c.writer == writer).order_by(event.c.seq)
+    return iter(connection.execution_options(yield_per=1000).execute(query))
+
+
+def events_of_request(connection: Connection, request_id: str) -> list[Row[Any]]:
+    """Return what was recorded of one request."""
+    return list(connection.execute(select(event).where(event.c.request_id == request_id).order_by(event.c.id)))
+
+
+def list_events(
+    connection: Connection,
+    *,
+    limit: int,
+    before_id: int | None = None,
+    since_us: int | None = None,
+    until_us: int | None = None,
+    **equal: str | None,
+) -> list[Row[Any]]:
+    """Return events, newest first, with the given columns equal to the given values."""
+    query = select(event).order_by(event.c.id.desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(event.c.id < before_id)
+    if since_us is not None:
+        query = query.where(event.c.at_us >= since_us)
+    if until_us is not None:
+        query = query.where(event.c.at_us < until_us)
+    for column, value in equal.items():
+        if value is not None:
+            query = query.where(event.c[column] == value)
+    return list(connection.execute(query))
+
+
+def checkpoints(connection: Connection, writer: str) -> list[Row[Any]]:
+    """Return a writer's signed checkpoints, oldest first."""
+    query = select(audit_checkpoint).where(audit_checkpoint.c.writer == writer).order_by(audit_checkpoint.c.seq)
+    return list(connection.execute(query))
+
+
+def failures_since(connection: Connection, since_us: int, reasons: Sequence[str], limit: int) -> list[Row[Any]]:
+    """Return (service, client, address, count, last at_us) of refusals for these reasons, the latest first.
+
+    `client` is the name that was claimed.
+    """
+    latest = func.max(event.c.at_us)
+    query = (
+        select(event.c.service, event.c.client, event.c.address, func.count().label("count"), latest.label("at_us"))
+        .where(event.c.outcome == "refused", event.c.at_us >= since_us, event.c.reason.in_(reasons))
+        .group_by(event.c.service, event.c.client, event.c.address)
+        .order_by(latest.desc())
+        .limit(limit)
+    )
+    return list(connection.execute(query))

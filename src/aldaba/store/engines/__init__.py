@@ -1,0 +1,84 @@
+"""What an engine is: all that differs between SQLite (`sqlite.py`) and PostgreSQL (`postgresql.py`).
+
+An engine opens three kinds of connection: pooled ones for plain statements, one for the ledger's thread, and one that
+reads the registry version.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+# Changes of the registry take this lock alone, batches of the ledger share it: a change waits for the batches that
+# began before it, and no batch can begin before and commit after it. (On SQLite the one write lock does the same.)
+REGISTRY_LOCK = 0x616C6461
+# So many versions of the change log are kept. Who is further behind forgets everything instead.
+CHANGES_KEPT = 100_000
+
+READ_VERSION = "SELECT version FROM registry"
+# Serial columns number themselves.
+EVENT_COLUMNS = (
+    "writer seq at_us request_id action outcome reason service partner client credential address detail mac".split()
+)
+
+
+class LedgerConnection(Protocol):
+    """The connection of the ledger's thread: one transaction at a time."""
+
+    def begin(self) -> int:
+        """Begin to write, hold off changes of the registry, and return its version."""
+
+    def changes_since(self, version: int) -> list[tuple[int, str]]:
+        """Return the (version, entry) pairs of the registry's changes after `version`."""
+
+    def commit(self, events: Sequence[Sequence[Any]], head: tuple[str, int, str, str], checkpoint: Any) -> None:
+        """Insert the events, save the head of their chain, and commit."""
+
+    def chain_length(self, writer: str) -> int:
+        """Return how many events of `writer` are committed."""
+
+    def rollback(self) -> None:
+        """Undo what was begun."""
+
+    def close(self) -> None:
+        """Give the connection back."""
+
+
+class VersionReader(Protocol):
+    """Reads the registry version, and what moved since a known one."""
+
+    async def read(self, since: int) -> tuple[int, list[str] | None]:
+        """Return the version and the entries changed after `since`; None for them when too many to tell."""
+
+    async def close(self) -> None:
+        """Give the connection back."""
+
+
+class Engine(Protocol):
+    """One of the two databases."""
+
+    name: str
+    single_process: bool
+
+    def pool(self) -> AsyncEngine:
+        """Return pooled connections for plain statements."""
+
+    def open_ledger(self) -> LedgerConnection:
+        """Open the ledger's connection."""
+
+    async def open_versions(self) -> VersionReader:
+        """Open the connection that reads the registry version."""
+
+    def lock_registry(self, connection: Connection) -> None:
+        """Keep ledger batches and other changes out until this transaction ends."""
+
+    def check_present(self) -> None:
+        """Raise `Damaged` where there is no database to open."""
+
+    def check_sound(self, connection: Connection, *, thorough: bool) -> None:
+        """Raise `Damaged` where the database is not whole.
+
+        Args:
+            thorough: read all of it, however long that takes.
+        """

@@ -1,0 +1,189 @@
+"""PostgreSQL: a server that many processes share."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from aldaba.errors import StoreUnavailable
+from aldaba.store.engines import (
+    CHANGES_KEPT,
+    EVENT_COLUMNS,
+    READ_VERSION,
+    REGISTRY_LOCK,
+    LedgerConnection,
+    VersionReader,
+)
+
+
+class Postgres:
+    """See `Engine`."""
+
+    name = "postgresql"
+    single_process = False
+
+    def __init__(self, url: URL, *, timeout_s: float, pool_size: int) -> None:
+        self.url = url.set(drivername="postgresql")
+        self.timeout_s = timeout_s
+        self.pool_size = pool_size
+        milliseconds = int(timeout_s * 1000)
+        # A server that is away or slow must be noticed within the time a caller is kept waiting (threats K4).
+        self.settings: dict[str, Any] = {
+            "connect_timeout": max(2, int(timeout_s)),
+            "tcp_user_timeout": milliseconds,
+            "keepalives_idle": 2,
+            "keepalives_interval": 1,
+            "keepalives_count": 3,
+            "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} -c synchronous_commit=on",
+        }
+
+    def check_present(self) -> None:
+        """Do nothing: a missing database is an error of the connection."""
+
+    def pool(self) -> AsyncEngine:
+        """Return pooled connections."""
+        return create_async_engine(
+            self.url.set(drivername="postgresql+psycopg"),
+            connect_args=self.settings,
+            pool_size=self.pool_size,
+            pool_timeout=self.timeout_s,
+            pool_pre_ping=True,
+        )
+
+    def check_sound(self, connection: Connection, *, thorough: bool) -> None:
+        """Do nothing: the server looks after its own files."""
+
+    @property
+    def conninfo(self) -> str:
+        """The URL as libpq reads it."""
+        return self.url.render_as_string(hide_password=False)
+
+    def open_ledger(self) -> LedgerConnection:
+        """Open the ledger's connection."""
+        try:
+            return PostgresLedger(psycopg.connect(self.conninfo, autocommit=True, prepare_threshold=0, **self.settings))
+        except psycopg.Error as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def open_versions(self) -> VersionReader:
+        """Open the connection that reads the registry version."""
+        try:
+            return PostgresVersions(
+                await psycopg.AsyncConnection.connect(
+                    self.conninfo, autocommit=True, prepare_threshold=0, **self.settings
+                )
+            )
+        except psycopg.Error as error:
+            raise StoreUnavailable(str(error)) from error
+
+    def lock_registry(self, connection: Connection) -> None:
+        """Take the registry lock alone."""
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": REGISTRY_LOCK})
+
+
+class PostgresLedger:
+    """See `LedgerConnection`."""
+
+    # The lock is fair: a change that waits is not overtaken by batches that come later.
+    begin_statements = f"BEGIN; SELECT pg_advisory_xact_lock_shared({REGISTRY_LOCK}); {READ_VERSION}"
+    copy_events = f"COPY event ({', '.join(EVENT_COLUMNS)}) FROM STDIN"
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    def begin(self) -> int:
+        """See `LedgerConnection.begin`; one round trip."""
+        try:
+            cursor = self._connection.execute(self.begin_statements)
+            while cursor.nextset():
+                pass
+            row = cursor.fetchone()
+        except psycopg.Error as error:
+            raise StoreUnavailable(str(error)) from error
+        if row is None:
+            raise StoreUnavailable("the registry table is empty")
+        return int(row[0])
+
+    def changes_since(self, version: int) -> list[tuple[int, str]]:
+        """See `LedgerConnection.changes_since`."""
+        try:
+            return self._connection.execute(
+                "SELECT version, entry FROM registry_change WHERE version > %s", (version,)
+            ).fetchall()
+        except psycopg.Error as error:
+            raise StoreUnavailable(str(error)) from error
+
+    def commit(self, events: Sequence[Sequence[Any]], head: tuple[str, int, str, str], checkpoint: Any) -> None:
+        """See `LedgerConnection.commit`."""
+        try:
+            self._copy(events)
+            with self._connection.pipeline():
+                self._connection.execute(
+                    "INSERT INTO audit_chain (writer, length, head, seal) VALUES (%s, %s, %s, %s)"
+                    " ON CONFLICT (writer) DO UPDATE"
+                    " SET length = excluded.length, head = excluded.head, seal = excluded.seal",
+                    head,
+                )
+                if checkpoint is not None:
+                    self._connection.execute(
+                        "INSERT INTO audit_checkpoint (writer, seq, at_us, head, signature) VALUES (%s, %s, %s, %s, %s)",
+                        checkpoint,
+                    )
+                self._connection.execute("COMMIT")
+        except psycopg.Error as error:
+            raise StoreUnavailable(str(error)) from error
+
+    def _copy(self, rows: Iterable[Sequence[Any]]) -> None:
+        with self._connection.cursor() as cursor, cursor.copy(self.copy_events) as copy:
+            for row in rows:
+                copy.write_row(row)
+
+    def chain_length(self, writer: str) -> int:
+        """See `LedgerConnection.chain_length`."""
+        try:
+            row = self._connection.execute("SELECT length FROM audit_chain WHERE writer = %s", (writer,)).fetchone()
+        except psycopg.Error as error:
+            raise StoreUnavailable(str(error)) from error
+        return int(row[0]) if row else 0
+
+    def rollback(self) -> None:
+        """See `LedgerConnection.rollback`."""
+        with suppress(psycopg.Error):
+            self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """See `LedgerConnection.close`."""
+        with suppress(psycopg.Error):
+            self._connection.close()
+
+
+class PostgresVersions:
+    """See `VersionReader`."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._connection = connection
+
+    async def read(self, since: int) -> tuple[int, list[str] | None]:
+        """See `VersionReader.read`."""
+        try:
+            row = await (await self._connection.execute(READ_VERSION)).fetchone()
+            if row is None:
+                raise StoreUnavailable("the registry table is empty")
+            version = int(row[0])
+            if version == since:
+                return version, []
+            if version - since >= CHANGES_KEPT // 2 or version < since:
+                return version, None
+            rows = await self._connection.execute("SELECT entry FROM registry_change WHERE version > %s", (since,))
+            return version, [entry for (entry,) in await rows.fetchall()]
+        except psycopg.Error as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def close(self) -> None:
+        """See `VersionReader.close`."""
+        with suppress(psycopg.Error):
+            await self._connection.close()

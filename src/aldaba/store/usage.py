@@ -1,0 +1,37 @@
+"""Last uses and daily counts: gathered in memory, written every second, and off the path of a request."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from aldaba.store.schema import credential_use, usage
+
+
+def day_counts(connection: Connection, client_id: str, day: str) -> int:
+    """Return how many requests of a client are noted for a UTC day (`2026-11-22`)."""
+    query = select(usage.c.requests).where(usage.c.client_id == client_id, usage.c.day == day)
+    return connection.execute(query).scalar_one_or_none() or 0
+
+
+def add_usage(connection: Connection, requests: Mapping[tuple[str, str], int], uses: Mapping[str, datetime]) -> None:
+    """Add to the daily counts of (client id, day) and move credentials' last uses forward."""
+    upsert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    # In one order in every process, so that two of them cannot wait for each other.
+    for (client_id, day), count in sorted(requests.items()):
+        counted = upsert(usage).values(client_id=client_id, day=day, requests=count)
+        connection.execute(
+            counted.on_conflict_do_update(
+                index_elements=["client_id", "day"], set_={"requests": usage.c.requests + counted.excluded.requests}
+            )
+        )
+    for credential_id, at in sorted(uses.items()):
+        used = upsert(credential_use).values(credential_id=credential_id, last_used_at=at)
+        connection.execute(
+            used.on_conflict_do_update(
+                index_elements=["credential_id"],
+                set_={"last_used_at": used.excluded.last_used_at},
+                where=credential_use.c.last_used_at < used.excluded.last_used_at,
+            )
+        )

@@ -1,0 +1,1 @@
+"""What arrived, who sent it, and which dialect answers."""

@@ -1,0 +1,192 @@
+"""Mounts services: finds the one a request is for, hands it to its dialect, and sends the answer.
+
+A `Refusal` from anywhere below ends here: it is recorded, then said in the dialect's words. A service answers unknown
+paths and wrong methods in its own form too.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+import msgspec
+import structlog
+
+from aldaba.core import Core
+from aldaba.core.audit import record_refusal
+from aldaba.errors import Overloaded, Reason, Refusal, StoreUnavailable
+from aldaba.model.calls import Call, Known
+from aldaba.model.ids import new_id
+from aldaba.model.services import Service
+from aldaba.web.messages import Answer, Request
+from aldaba.web.peer import BadPeer, PeerReader
+from aldaba.web.routes import Dialect, Route, Table
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+log = structlog.get_logger()
+
+# What went wrong with us, in the order in which it is looked at; none of it is the caller's to know.
+OURS = {Overloaded: Reason.OVERLOADED, StoreUnavailable: Reason.UNAVAILABLE}
+RETRY_AFTER_S = 1
+
+
+class Mounted:
+    """One service: a dialect over the core."""
+
+    def __init__(
+        self, core: Core, service: Service, dialect: Dialect[Any], peers: PeerReader, *, max_body: int
+    ) -> None:
+        self._core = core
+        self._service = service
+        self._dialect = dialect
+        self._peers = peers
+        self._max_body = max_body
+        self._table = Table(dialect)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; `scope["aldaba.path"]` is its path inside the service."""
+        call_id = new_id()
+        answer = await self._answer(call_id, scope, receive)
+        await send_answer(send, answer, call_id)
+
+    async def _answer(self, call_id: str, scope: Scope, receive: Receive) -> Answer:
+        route: Route[Any] | None = None
+        call: Call | None = None
+        try:
+            peer = self._peers.read(scope)
+            call = Call(call_id, self._service, peer, "request", Known())
+            route, params = self._table.find(scope["method"], scope["aldaba.path"])
+            call = Call(call_id, self._service, peer, route.action, call.known)
+            body = await read_body(receive, self._max_body)
+            request = Request(scope["method"], scope["headers"], scope["query_string"], body, params)
+            return await route.handler(self._core, call, request)
+        except Refusal as refusal:
+            return await self._refuse(refusal, route, call)
+        except BadPeer as error:
+            call = Call(call_id, self._service, self._peers.socket_peer(scope), "request", Known())
+            return await self._refuse(Refusal(Reason.PEER_CONTRADICTORY, str(error)), route, call)
+        except (Overloaded, StoreUnavailable) as error:
+            log.warning("refused", request_id=call_id, reason=OURS[type(error)].value, error=str(error))
+            return self._say(Refusal(OURS[type(error)], retry_after_s=RETRY_AFTER_S), route, call)
+        except Exception:
+            log.exception("internal error", request_id=call_id)
+            return self._say(Refusal(Reason.INTERNAL), route, call)
+
+    async def _refuse(self, refusal: Refusal, route: Route[Any] | None, call: Call) -> Answer:
+        try:
+            await record_refusal(self._core, call, refusal)
+        except (Overloaded, StoreUnavailable) as error:
+            # What cannot be recorded is not told: the caller learns only that we cannot answer now.
+            log.warning("refused", request_id=call.id, reason=OURS[type(error)].value, error=str(error))
+            refusal = Refusal(OURS[type(error)], retry_after_s=RETRY_AFTER_S)
+        return self._say(refusal, route, call)
+
+    def _say(self, refusal: Refusal, route: Route[Any] | None, call: Call | None) -> Answer:
+        words = (route or self._dialect).words[refusal.reason]
+        answer = self._dialect.say(refusal, words, call)
+        return msgspec.structs.replace(answer, headers=(*answer.headers, *_headers(refusal, answer.status)))
+
+
+def _headers(refusal: Refusal, status: int) -> list[tuple[bytes, bytes]]:
+    """Return the headers that HTTP wants beside a refusal, whatever the dialect (RFC 9110, sections 10.2 and 11.6)."""
+    headers = []
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if refusal.allow:
+        headers.append((b"allow", ", ".join(refusal.allow).encode()))
+    if refusal.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % refusal.retry_after_s))
+    if refusal.reason is Reason.TOO_LARGE:
+        headers.append((b"connection", b"close"))
+    return headers
+
+
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """Return the whole body of a request.
+
+    Raises:
+        Refusal: `TOO_LARGE`; the rest is not read.
+    """
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body") and len(body) <= limit:
+        return body
+    parts, size = [body], len(body)
+    while message.get("more_body") and size <= limit:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+    if size > limit:
+        raise Refusal(Reason.TOO_LARGE, expected=f"at most {limit} bytes of body", seen="more")
+    return b"".join(parts)
+
+
+# Answers differ from caller to caller and hold credentials: nobody may keep them, and nobody guess at their type.
+_COMMON = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
+
+async def send_answer(send: Send, answer: Answer, call_id: str) -> None:
+    """Send an answer with the headers that all answers have."""
+    headers = [
+        (b"content-type", answer.media_type),
+        (b"content-length", b"%d" % len(answer.body)),
+        *_COMMON,
+        (b"x-request-id", call_id.encode()),
+        *answer.headers,
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+class Site:
+    """All services of a listener, by host name or by path prefix, and what else answers beside them.
+
+    Args:
+        hosts: services at the root of a host name of their own.
+        prefixes: services below a path.
+        others: applications for everything else, by exact path.
+    """
+
+    def __init__(self, hosts: Mapping[str, App], prefixes: Mapping[str, App], others: Mapping[str, App]) -> None:
+        self._hosts = {host.lower().encode(): app for host, app in hosts.items()}
+        # By first segment, the longest prefix first.
+        self._prefixes: dict[bytes, list[tuple[bytes, App]]] = {}
+        for prefix, app in sorted(prefixes.items(), key=lambda item: -len(item[0])):
+            raw = prefix.rstrip("/").encode()
+            self._prefixes.setdefault(_first_segment(raw), []).append((raw, app))
+        self._others = {path.encode(): app for path, app in others.items()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request to the service it is for."""
+        if scope["type"] != "http":
+            return
+        app = self._find(scope)
+        if app is None:
+            await send_answer(send, Answer(404, b'{"error":"not found"}'), new_id())
+            return
+        await app(scope, receive, send)
+
+    def _find(self, scope: Scope) -> App | None:
+        path: bytes = scope["raw_path"]
+        scope["aldaba.path"] = path
+        if self._hosts and (app := self._hosts.get(_host(scope))) is not None:
+            return app
+        for prefix, app in self._prefixes.get(_first_segment(path), ()):
+            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"/", b""):
+                scope["aldaba.path"] = path[len(prefix) :]
+                return app
+        return self._others.get(path)
+
+
+def _first_segment(path: bytes) -> bytes:
+    return path.split(b"/", 2)[1] if b"/" in path else path
+
+
+def _host(scope: Scope) -> bytes:
+    for name, value in scope["headers"]:
+        if name == b"host":
+            host: bytes = value.lower()
+            return host.rpartition(b":")[0] if host.rpartition(b":")[2].isdigit() else host
+    return b""
