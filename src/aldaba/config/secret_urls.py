@@ -67,28 +67,56 @@ def _database_url(text: str) -> SecretURL:
 
 def _postgresql(text: str) -> SecretURL:
     # Refused texts are never repeated, since what went wrong may be inside the password.
-    query = urlsplit(text).query
-    options = [item.partition("=")[0] for item in query.split("&") if item]
-    known = [option.keyword.decode() for option in pq.Conninfo.get_defaults()]
-    for option in options:
-        if option not in known:
-            raise ValueError(unknown(f"option {option!r:.40} in the URL", option, known))
+    scheme, authority, rest = _split(text)
+    if "@" in rest or authority.count("@") > 1:
+        raise ValueError("has a password that is not percent-encoded: write %40 for @, %2F for /, %3F for ?, %23 for #")
+    path, mark, query = rest.partition("?")
+    options = [option.partition("=") for option in query.split("&") if option]
+    for name, _, _ in options:
+        _refuse_unknown_option(name)
+    if not _connects(text):
+        raise ValueError("must be postgresql://user:password@host:5432/database")
+    masked = "&".join(name + equals + _masked_option(name, value) for name, equals, value in options)
+    return SecretURL(text, f"{scheme}://{_masked_authority(authority)}{path}{mark}{masked}")
+
+
+def _masked_option(name: str, value: str) -> str:
+    if "password" not in name:
+        return value
+    _refuse_weak(unquote(value))
+    return _HIDDEN
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    scheme, _, after = text.partition("://")
+    found = re.search(r"[/?#]", after)
+    end = found.start() if found else len(after)
+    return scheme, after[:end], after[end:]
+
+
+def _refuse_unknown_option(option: str) -> None:
+    known = [default.keyword.decode() for default in pq.Conninfo.get_defaults()]
+    if option not in known:
+        raise ValueError(unknown(f"option {option!r:.40} in the URL", option, known))
+
+
+def _connects(text: str) -> bool:
+    """Return whether both that will read the URL understand it: PostgreSQL's own library and SQLAlchemy."""
     try:
         parsed = pq.Conninfo.parse(text.replace("+psycopg", "", 1).encode())
-        url = make_url(text)
+        make_url(text)
     except (OperationalError, ArgumentError, ValueError):
-        raise ValueError(
-            "is no URL of PostgreSQL: write postgresql://user:password@host:5432/database,"
-            " with special characters of the password percent-encoded"
-        ) from None
-    values = {option.keyword.decode(): option.val for option in parsed if option.val is not None}
-    if not values.get("dbname"):
-        raise ValueError("names no database: write postgresql://user:password@host/database")
-    if (password := values.get("password")) is not None:
-        _refuse_weak(password.decode(errors="replace"))
-    hidden = {option: _HIDDEN for option in url.query if "password" in option}
-    masked = url.update_query_dict(hidden).render_as_string(hide_password=True)
-    return SecretURL(text, masked.replace("%2A%2A%2A", _HIDDEN))
+        return False
+    return any(option.keyword == b"dbname" and option.val for option in parsed)
+
+
+def _masked_authority(authority: str) -> str:
+    user_info, at, host = authority.rpartition("@")
+    user, colon, password = user_info.partition(":")
+    if not colon:
+        return authority
+    _refuse_weak(unquote(password))
+    return f"{user}:{_HIDDEN}{at}{host}"
 
 
 def counters_url() -> Reader[SecretURL]:
@@ -102,12 +130,8 @@ def _counters_url(text: str) -> SecretURL:
     parts = _server_parts(text)
     if parts is None:
         raise ValueError("must be memory, or redis://user:password@host:6379/0 (rediss, valkey and valkeys as well)")
-    if parts.password is None:
-        return plain_url(text)
-    _refuse_weak(unquote(parts.password))
-    user_info, _, host = parts.netloc.rpartition("@")
-    hidden = f"{user_info.partition(':')[0]}:{_HIDDEN}@{host}"
-    return SecretURL(text, urlunsplit(parts._replace(netloc=hidden)))
+    masked = parts._replace(netloc=_masked_authority(parts.netloc))
+    return SecretURL(text, urlunsplit(masked))
 
 
 def _server_parts(text: str) -> SplitResult | None:

@@ -1,17 +1,17 @@
 """The settings as an operator may see them: in the words of the configuration file, without secrets."""
 
+from typing import Any
+
 from aldaba.config.readers import Shown
 from aldaba.config.settings import Config, Section, Service, sections, settings_of
 
 
-def show(config: Config) -> dict[str, dict[str, Shown] | dict[str, dict[str, Shown]]]:
+def show(config: Config) -> dict[str, dict[str, Any]]:
     """Return every setting in force, as the tables of a configuration file that says the same.
 
     Passwords in URLs are masked.
     """
-    tables: dict[str, dict[str, Shown] | dict[str, dict[str, Shown]]] = {
-        name: _shown(getattr(config, name)) for name in sections()
-    }
+    tables: dict[str, dict[str, Any]] = {name: _shown(getattr(config, name)) for name in sections()}
     tables["services"] = {service.name: _shown(service) for service in config.services}
     return tables
 
