@@ -9,7 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from functools import partial
+from typing import Any
 
 import structlog
 
@@ -22,8 +22,10 @@ from aldaba.core.keys import ensure_keys
 from aldaba.core.limits import Limits, storage_for
 from aldaba.core.proofs import Secrets
 from aldaba.core.registrar import Registrar
+from aldaba.core.trust import Trust
 from aldaba.core.upkeep import restore_failures, upkeep
 from aldaba.core.usage import UsageNotes
+from aldaba.crypto.certificates import Policy, StaleCrl
 from aldaba.crypto.master_key import load_master_key
 from aldaba.dialects.fleet.routes import FLEET
 from aldaba.dialects.mobility.routes import MOBILITY
@@ -38,7 +40,7 @@ from aldaba.web.routes import Dialect
 log = structlog.get_logger()
 
 # A new dialect is one folder and one line here.
-DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (FLEET, MOBILITY)}
+DIALECTS: Mapping[str, Dialect[Any]] = {dialect.name: dialect for dialect in (FLEET, MOBILITY)}
 
 # The entries of the registry view, by the first part of their names.
 LOADERS: Mapping[str, Loader] = {
@@ -130,9 +132,20 @@ async def _wire(config: Config, database: Database, clock: Clock, secrets: Secre
         limits=_limits(config, clock),
         usage=usage,
         secrets=secrets,
-        certificates=lambda: None,
+        trust=_trust(config),
         record_checks=config.audit.checks == "all",
     )
+
+
+def _trust(config: Config) -> Trust:
+    policy = Policy(
+        accept_absent_extended_key_usage=config.mtls.allow_missing_usage,
+        accept_any_extended_key_usage=config.mtls.allow_missing_usage,
+        accept_absent_key_usage=config.mtls.allow_missing_usage,
+        crl_required=config.mtls.crl_required,
+        stale_crl=StaleCrl(config.mtls.crl_stale),
+    )
+    return Trust(config.mtls.anchors, config.mtls.crls, policy)
 
 
 def _limits(config: Config, clock: Clock) -> Limits:

@@ -1,12 +1,12 @@
 """The verbs, one use case per file; this is what they all need, wired by hand in `server.py`."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from aldaba.core.clock import Clock
 from aldaba.core.keyring import Keyring
 from aldaba.core.limits import Limits
-from aldaba.core.proofs import Certificates, Secrets
+from aldaba.core.proofs import Secrets
+from aldaba.core.trust import Trust
 from aldaba.core.usage import UsageNotes
 from aldaba.store.database import Database
 from aldaba.store.ledger import Ledger
@@ -25,5 +25,5 @@ class Core:
     limits: Limits
     usage: UsageNotes
     secrets: Secrets
-    certificates: Callable[[], Certificates]
+    trust: Trust
     record_checks: bool = False

@@ -59,7 +59,7 @@ def _matching_key(core: Core, client: Client | None, evidence: NameAndKey) -> Cr
 
 
 async def _by_certificate(core: Core, call: Call, at: datetime) -> Proven:
-    verified = core.certificates().verify(call.peer, at)
+    verified = core.trust.certificates.verify(call.peer, at)
     call.known.client = verified.common_name[:200]
     client: Client | None = await core.view.get("client", canonical_name(verified.common_name))
     if client is None or client.name != verified.common_name:

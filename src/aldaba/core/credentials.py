@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import Connection
 
 from aldaba.core.clients import client_entry, find_client
@@ -112,7 +113,7 @@ async def add_certificate(registrar: Registrar, name: str, upload: bytes, *, by_
             hint=("issuer key " if by_issuer else "key ") + pin[:16],
             key_sha256=None if by_issuer else pin,
             issuer_key_sha256=pin if by_issuer else None,
-            certificate=certificate_pem(certificate),
+            certificate=certificate.public_bytes(Encoding.PEM).decode(),
             not_after_at=certificate.not_valid_after_utc if by_issuer else None,
             created_at=registrar.clock.now(),
         )

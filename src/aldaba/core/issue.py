@@ -63,6 +63,7 @@ def lifetime_of(service: Service, proven: Proven) -> timedelta:
 
 async def _sign(core: Core, call: Call, proven: Proven, at: datetime) -> IssuedToken:
     key, _ends_at = (await core.keyring.of(call.service.name)).keys[0]
+    at = await _countable(core, proven, at)
     expires_at = at + lifetime_of(call.service, proven)
     facts: dict[Fact, Any] = {
         Fact.SUBJECT: proven.client.name,
@@ -79,9 +80,16 @@ async def _sign(core: Core, call: Call, proven: Proven, at: datetime) -> IssuedT
     return IssuedToken(jwt.sign(header_of(shape.header), _encode(claims), key), at, expires_at)
 
 
+async def _countable(core: Core, proven: Proven, at: datetime) -> datetime:
+    # A token of the second in which all before were ended would count as one of those: it is issued a moment later.
+    (everywhere_from,) = await core.view.get("settings", "tokens-not-before")
+    return max(at, proven.client.tokens_not_before_at or at, everywhere_from or at)
+
+
 def _rests_on(service: Service, proven: Proven) -> tuple[str, ...]:
     return (
         f"client/{canonical_name(proven.client.name)}",
         f"partner/{proven.partner.id}",
         f"keys/{service.name}",
+        "settings/tokens-not-before",
     )

@@ -2,6 +2,7 @@
 
 import secrets
 from datetime import datetime, timedelta
+from functools import partial
 
 import msgspec
 
@@ -21,12 +22,10 @@ async def ensure_keys(registrar: Registrar) -> None:
     """Give each configured service its active and its next key, where they are missing."""
     have = {key.service for key in await registrar.database.read(keys.list_keys) if key.state is KeyState.ACTIVE}
     for service in sorted(set(registrar.services) - have):
-        await registrar.change(
-            "keys.make", lambda change, note, service=service: _make(registrar, change, note, service)
-        )
+        await registrar.change("keys.make", partial(_make, registrar, service))
 
 
-def _make(registrar: Registrar, change: Change, note: Note, service: str) -> None:
+def _make(registrar: Registrar, service: str, change: Change, note: Note) -> None:
     # Another process may have been first.
     if keys.load_keys(change.connection, service):
         return

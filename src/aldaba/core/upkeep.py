@@ -47,6 +47,8 @@ async def upkeep(core: Core, timeout_s: float) -> None:
 async def _note(core: Core) -> None:
     if core.clock.behind() > CLOCK_ALARM:
         log.error("the system's clock was set back; going on with the time before", behind=str(core.clock.behind()))
+    if core.trust.follow():
+        log.info("anchors or revocation lists have changed")
     try:
         # So that the ledger never has to read a long list of changes.
         await core.view.fresh()
@@ -63,4 +65,4 @@ async def restore_failures(core: Core) -> None:
         if row.client is None or row.address is None:
             continue
         network = networks.prefix_of(parse_address(row.address))
-        await core.limits.restore(row.service, canonical_name(row.client), network, row.count, row.at_us / 1_000_000)
+        await core.limits.restore(row.service, canonical_name(row.client), network, row.failures, row.at_us / 1_000_000)

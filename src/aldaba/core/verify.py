@@ -31,12 +31,12 @@ async def verify(core: Core, call: Call, token: str) -> Authorization:
     """
     await core.view.fresh()
     at = core.clock.now()
-    claims = await _claims(core, call, token, at)
-    proven = await _proven(core, call, claims)
-    may_act(call, proven, at)
-    await _require_not_revoked(core, proven.client, token, claims)
-    _require_binding(core, call, claims, at)
+    facts = await _read(core, call, token, at)
+    proven = await _proven(core, call, facts)
     usage = await admit(core, call, proven, at)
+    may_act(call, proven, at)
+    await _require_not_revoked(core, proven.client, token, facts)
+    _require_binding(core, call, facts, at)
     if core.record_checks:
         await core.ledger.write(granted(core, call, {}))
     core.usage.note(proven.client.id, proven.credential.id, at)
@@ -55,7 +55,7 @@ class Facts:
         self.confirmation = confirmation
 
 
-async def _claims(core: Core, call: Call, token: str, at: datetime) -> Facts:
+async def _read(core: Core, call: Call, token: str, at: datetime) -> Facts:
     keys = await core.keyring.of(call.service.name)
     try:
         claims = jwt.verify(token, header_of(call.service.shape.header), keys.accepted(at))
@@ -106,7 +106,7 @@ def _require_binding(core: Core, call: Call, facts: Facts, at: datetime) -> None
     if facts.confirmation is None:
         return
     try:
-        shown = core.certificates().verify(call.peer, at).x5t_s256
+        shown = core.trust.certificates.verify(call.peer, at).x5t_s256
     except Refusal as refusal:
         raise Refusal(
             Reason.TOKEN_BINDING,

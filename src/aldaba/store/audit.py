@@ -76,13 +76,13 @@ def checkpoints(connection: Connection, writer: str) -> list[Row[Any]]:
 
 
 def failures_since(connection: Connection, since_us: int, reasons: Sequence[str], limit: int) -> list[Row[Any]]:
-    """Return (service, client, address, count, last at_us) of refusals for these reasons, the latest first.
+    """Return (service, client, address, failures, last at_us) of refusals for these reasons, the latest first.
 
     `client` is the name that was claimed.
     """
     latest = func.max(event.c.at_us)
     query = (
-        select(event.c.service, event.c.client, event.c.address, func.count().label("count"), latest.label("at_us"))
+        select(event.c.service, event.c.client, event.c.address, func.count().label("failures"), latest.label("at_us"))
         .where(event.c.outcome == "refused", event.c.at_us >= since_us, event.c.reason.in_(reasons))
         .group_by(event.c.service, event.c.client, event.c.address)
         .order_by(latest.desc())

@@ -53,10 +53,10 @@ class Mounted:
 
     async def _answer(self, call_id: str, scope: Scope, receive: Receive) -> Answer:
         route: Route[Any] | None = None
-        call: Call | None = None
+        call = Call(call_id, self._service, self._peers.socket_peer(scope), "request", Known())
         try:
             peer = self._peers.read(scope)
-            call = Call(call_id, self._service, peer, "request", Known())
+            call = Call(call_id, self._service, peer, "request", call.known)
             route, params = self._table.find(scope["method"], scope["aldaba.path"])
             call = Call(call_id, self._service, peer, route.action, call.known)
             body = await read_body(receive, self._max_body)
@@ -65,7 +65,6 @@ class Mounted:
         except Refusal as refusal:
             return await self._refuse(refusal, route, call)
         except BadPeer as error:
-            call = Call(call_id, self._service, self._peers.socket_peer(scope), "request", Known())
             return await self._refuse(Refusal(Reason.PEER_CONTRADICTORY, str(error)), route, call)
         except (Overloaded, StoreUnavailable) as error:
             log.warning("refused", request_id=call_id, reason=OURS[type(error)].value, error=str(error))
@@ -83,7 +82,7 @@ class Mounted:
             refusal = Refusal(OURS[type(error)], retry_after_s=RETRY_AFTER_S)
         return self._say(refusal, route, call)
 
-    def _say(self, refusal: Refusal, route: Route[Any] | None, call: Call | None) -> Answer:
+    def _say(self, refusal: Refusal, route: Route[Any] | None, call: Call) -> Answer:
         words = (route or self._dialect).words[refusal.reason]
         answer = self._dialect.say(refusal, words, call)
         return msgspec.structs.replace(answer, headers=(*answer.headers, *_headers(refusal, answer.status)))

@@ -151,9 +151,9 @@ class _CountedFailure(msgspec.Struct):
     apiDailyUsage: int
 
 
-def say(refusal: Refusal, words: Words, call: Call | None) -> Answer:
+def say(refusal: Refusal, words: Words, call: Call) -> Answer:
     """Return the failure body of section 6, with the counters where they belong: 0 while the user is not known."""
-    usage = (call.known.usage if call else None) or Usage()
+    usage = call.known.usage or Usage()
     body = (
         _CountedFailure(False, words.error, usage.minute, usage.day) if words.counted else _Failure(False, words.error)
     )

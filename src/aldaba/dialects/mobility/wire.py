@@ -124,6 +124,6 @@ class _Failure(msgspec.Struct):
     message: str
 
 
-def say(refusal: Refusal, words: Words, call: Call | None) -> Answer:
+def say(refusal: Refusal, words: Words, call: Call) -> Answer:
     """Return the three members of section 6, in their order."""
     return Answer(words.status, _encode(_Failure(*words)))
