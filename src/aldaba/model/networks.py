@@ -16,6 +16,7 @@ _V4_MASK = 0xFFFFFFFF
 _MAPPED_PREFIX = 0xFFFF
 _MAPPED = IPv6Network("::ffff:0:0/96")
 _PREFIX_LENGTH = re.compile(r"0|[1-9][0-9]{0,2}")
+_LEADING_ZERO = re.compile(r"(?:^|[.])0[0-9]")
 _ADDRESS_LIKE = re.compile(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
 
@@ -64,7 +65,7 @@ def _strict_network(text: str) -> IPv4Network | IPv6Network:
 def _what_is_wrong(text: str, error: str) -> str:
     if "host bits" in error:
         return f"it has host bits set; write {ip_network(text, strict=False)}, or the one address without a prefix"
-    if "eading zero" in error:
+    if _LEADING_ZERO.search(text):
         return "it has leading zeros, which some programs read as octal; write it without them"
     return "write an address or a network, as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/64"
 
@@ -120,7 +121,7 @@ def prefix_of(address: Address) -> str:
 
     Whoever has an IPv6 address has the whole /64 around it.
     """
-    return _prefix_text(address.version, int(address))
+    return _prefix_text(4 if type(address) is IPv4Address else 6, int(address))
 
 
 @lru_cache(maxsize=16_384)
