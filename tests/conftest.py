@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.installation import Installation, install
 from tests.postgresql import PostgreSQL, running_postgresql
 
 
@@ -41,6 +42,12 @@ def database_url(request: pytest.FixtureRequest) -> str:
     """Give the URL of an empty database, on each engine in turn."""
     url: str = request.getfixturevalue(request.param)
     return url
+
+
+@pytest.fixture
+async def installation(tmp_path: Path, database_url: str) -> Installation:
+    """Give an installation with an empty registry, on each engine in turn."""
+    return await install(tmp_path, database_url)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

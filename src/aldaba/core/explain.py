@@ -11,7 +11,7 @@ from aldaba.core.authorize import CHECKS
 from aldaba.core.registrar import Registrar
 from aldaba.errors import Impossible, Reason
 from aldaba.model.events import Outcome
-from aldaba.model.services import Fact, Service
+from aldaba.model.services import Fact, Service, Shape
 from aldaba.store import audit
 from aldaba.store.columns import from_microseconds
 
@@ -98,6 +98,13 @@ QUESTIONS: dict[Reason, str] = {
 }
 
 
+def checks_of(action: str, shape: Shape | None) -> list[Reason]:
+    """Return the checks that a request goes through, in their order; a shape that confirms wants a certificate."""
+    by_certificate = shape is not None and shape.name_of(Fact.CONFIRMATION) is not None
+    others = _OF_A_KEY if by_certificate else _OF_A_CERTIFICATE
+    return [check for check in (AT_TOKEN if action == "token.issue" else WITH_TOKEN) if check not in others]
+
+
 class Step(NamedTuple):
     """One check of a request."""
 
@@ -158,9 +165,7 @@ async def explain(registrar: Registrar, request_id: str) -> list[Explanation]:
 def _steps(row: Row[Any], detail: dict[str, str], service: Service | None) -> list[Step]:
     if row.outcome == Outcome.CHANGED.value:
         return []
-    by_certificate = service is not None and service.shape.name_of(Fact.CONFIRMATION) is not None
-    others = _OF_A_KEY if by_certificate else _OF_A_CERTIFICATE
-    order = [check for check in (AT_TOKEN if row.action == "token.issue" else WITH_TOKEN) if check not in others]
+    order = checks_of(row.action, service.shape if service else None)
     if row.reason is None:
         return [Step(QUESTIONS[check], passed=True) for check in order]
     refused = Reason(row.reason)

@@ -7,8 +7,7 @@ several must count together. Only failures make anybody wait (threats B4 to B8).
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 from limits.aio.storage import RedisStorage, Storage
 from limits.errors import StorageError
@@ -18,6 +17,8 @@ from aldaba.model.calls import Usage
 
 DAY_S = 86_400
 MINUTE_S = 60
+# So many names can be tried at the same time before their locks are looked through.
+LOCKS = 1_000
 
 # (from this many failures on, wait so long before the next try); at the last the door stays shut for a day.
 LADDER = ((1, 1), (3, 3), (9, 5), (25, 10), (100, DAY_S))
@@ -100,37 +101,28 @@ class Limits:
         # so that in parallel no more are evaluated than in sequence (threats B7).
         self._locks: OrderedDict[str, asyncio.Lock] | None = None if alone else OrderedDict()
 
-    @asynccontextmanager
-    async def attempt(self, service: str, name: str, network: str) -> AsyncIterator[None]:
-        """Guard the evaluation of a secret for a name from a network; a `Refusal` inside counts as a failure.
+    def attempt(self, service: str, name: str, network: str) -> "Attempt":
+        """Guard the evaluation of a secret for a name from a network: `async with limits.attempt(...)`.
+
+        A `Refusal` inside counts as a failure.
 
         Raises:
             Refusal: `TOO_MANY_FAILURES`, with the seconds to wait.
         """
-        key = f"{service}/{name}/{network}"
+        return Attempt(self, f"{service}/{name}/{network}", network)
+
+    def lock(self, key: str) -> asyncio.Lock | None:
+        """Return what keeps tries for one name one after the other; None where counting needs no waiting."""
         if self._locks is None:
-            async with self._counted(key, network):
-                yield
-            return
+            return None
         lock = self._locks.setdefault(key, asyncio.Lock())
-        try:
-            async with lock, self._counted(key, network):
-                yield
-        finally:
-            if not lock.locked():
-                self._locks.pop(key, None)
+        while len(self._locks) > LOCKS and not self._locks[first := next(iter(self._locks))].locked():
+            del self._locks[first]
+        return lock
 
-    @asynccontextmanager
-    async def _counted(self, key: str, network: str) -> AsyncIterator[None]:
-        await self._gate(key)
-        try:
-            yield
-        except Refusal as refusal:
-            await self._count_failure(key, network, refusal)
-            raise
-
-    async def _gate(self, key: str) -> None:
-        with _reachable():
+    async def require_no_wait(self, key: str) -> None:
+        """Refuse while a wait after failures is running."""
+        with _Reachable():
             if not await self._storage.get(f"wait/{key}"):
                 return
             ends = await self._storage.get_expiry(f"wait/{key}")
@@ -143,8 +135,9 @@ class Limits:
             retry_after_s=wait_s,
         )
 
-    async def _count_failure(self, key: str, network: str, refusal: Refusal) -> None:
-        with _reachable():
+    async def count_failure(self, key: str, network: str, refusal: Refusal) -> None:
+        """Count a failure, and refuse in its place when its network has had too many."""
+        with _Reachable():
             failures = await self._storage.incr(f"failed/{key}", DAY_S)
             await self._storage.incr(f"wait/{key}", wait_after(failures))
             from_network = await self._storage.incr(f"network/{network}", MINUTE_S)
@@ -182,7 +175,7 @@ class Limits:
         """
         now = int(self._now())
         minute, day = now // MINUTE_S, now // DAY_S
-        with _reachable():
+        with _Reachable():
             in_minute = await self._storage.incr(f"minute/{client_id}/{minute}", MINUTE_S)
             in_day = await self._storage.incr(f"day/{client_id}/{day}", DAY_S)
             if in_day == 1 and (noted := await noted_today(client_id)):
@@ -198,7 +191,39 @@ class Limits:
         )
 
 
-class _reachable:
+class Attempt:
+    """The evaluation of a secret for one name from one network. A class, since a generator costs the hot path more."""
+
+    def __init__(self, limits: Limits, key: str, network: str) -> None:
+        self._limits = limits
+        self._key = key
+        self._network = network
+        self._lock = limits.lock(key)
+
+    async def __aenter__(self) -> None:
+        if self._lock is not None:
+            await self._lock.acquire()
+        try:
+            await self._limits.require_no_wait(self._key)
+        except BaseException:
+            self._release()
+            raise
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: object
+    ) -> None:
+        try:
+            if isinstance(error, Refusal):
+                await self._limits.count_failure(self._key, self._network, error)
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+
+class _Reachable:
     """Turns the error of a counter storage that is away into `StoreUnavailable`: unknown means no."""
 
     def __enter__(self) -> None:

@@ -1,4 +1,4 @@
-"""Changes of the registry: each in one transaction with its event, by a named operator, effective at the next request."""
+"""Changes of the registry: one transaction with its event, by a named operator, effective at the next request."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -82,7 +82,7 @@ async def revoke_handle(registrar: Registrar, handle: str, *, ends_at: datetime 
 
 
 async def end_all_tokens(registrar: Registrar) -> datetime:
-    """Refuse every token issued before now, everywhere: for a restored backup, which may lack revocations (threats K7)."""
+    """Refuse every token issued before now: for a restored backup, which may lack revocations (threats K7)."""
     at = registrar.clock.now().replace(microsecond=0) + timedelta(seconds=1)
 
     def work(change: Change, note: Note) -> None:

@@ -1,4 +1,4 @@
-"""What a serving process does beside requests: gives up on what waits too long, writes notes of use, follows the registry.
+"""What a process does beside requests: gives up on what waits too long, writes notes of use, follows the registry.
 
 Nothing here decides: were it to stop, every decision would still be right.
 """

@@ -44,13 +44,13 @@ class Database:
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `function(connection, ...)` in a transaction that changes nothing."""
-        with _translated():
+        with _Translated():
             async with self._pool.connect() as connection:
                 return await connection.run_sync(function, *args, **kwargs)
 
     async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `function(connection, ...)` in a transaction of its own that no decision rests on."""
-        with _translated():
+        with _Translated():
             async with self._changes.begin() as connection:
                 return await connection.run_sync(function, *args, **kwargs)
 
@@ -59,7 +59,7 @@ class Database:
 
         From the return on, no decision anywhere rests on what was before.
         """
-        with _translated():
+        with _Translated():
             async with self._changes.begin() as connection:
                 return await connection.run_sync(self._change, function)
 
@@ -86,7 +86,7 @@ def _count_up(connection: Connection, entries: set[str]) -> None:
     connection.execute(delete(schema.registry_change).where(schema.registry_change.c.version <= version - CHANGES_KEPT))
 
 
-class _translated:
+class _Translated:
     """Turns errors of the driver and the pool into `StoreUnavailable`; a broken constraint stays what it is."""
 
     def __enter__(self) -> None:

@@ -118,7 +118,7 @@ class Ledger:
     async def stop(self) -> None:
         """Write what waits, take nothing more, and end the thread."""
         self._stopping = True
-        while self._busy:
+        while self._busy:  # noqa: ASYNC110 - once in the life of a process; an event would cost every batch
             await asyncio.sleep(0.005)
         self._wake.release()
         if self._thread is not None:
@@ -160,7 +160,7 @@ class Ledger:
                 moved = self._write(self._batch)
             except StoreUnavailable as unavailable:
                 error = unavailable
-            except Exception as unforeseen:  # whatever it is, the callers must get an answer
+            except Exception as unforeseen:  # noqa: BLE001 - whatever it is, the callers must get an answer
                 self._drop_connection()
                 error = unforeseen
             with suppress(RuntimeError):  # the loop has gone: nobody waits any more

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from aldaba.errors import StoreUnavailable
+
 # Changes of the registry take this lock alone, batches of the ledger share it: a change waits for the batches that
 # began before it, and no batch can begin before and commit after it. (On SQLite the one write lock does the same.)
 REGISTRY_LOCK = 0x616C6461
@@ -21,6 +23,20 @@ READ_VERSION = "SELECT version FROM registry"
 EVENT_COLUMNS = (
     "writer seq at_us request_id action outcome reason service partner client credential address detail mac".split()
 )
+
+
+class Translating:
+    """Turns a driver's errors into `StoreUnavailable`: `with driver_errors: ...`."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        self._error = error
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, self._error):
+            raise StoreUnavailable(str(error)) from error
 
 
 class LedgerConnection(Protocol):

@@ -16,8 +16,11 @@ from aldaba.store.engines import (
     READ_VERSION,
     REGISTRY_LOCK,
     LedgerConnection,
+    Translating,
     VersionReader,
 )
+
+driver_errors = Translating(psycopg.Error)
 
 
 class Postgres:
@@ -64,21 +67,17 @@ class Postgres:
 
     def open_ledger(self) -> LedgerConnection:
         """Open the ledger's connection."""
-        try:
+        with driver_errors:
             return PostgresLedger(psycopg.connect(self.conninfo, autocommit=True, prepare_threshold=0, **self.settings))
-        except psycopg.Error as error:
-            raise StoreUnavailable(str(error)) from error
 
     async def open_versions(self) -> VersionReader:
         """Open the connection that reads the registry version."""
-        try:
+        with driver_errors:
             return PostgresVersions(
                 await psycopg.AsyncConnection.connect(
                     self.conninfo, autocommit=True, prepare_threshold=0, **self.settings
                 )
             )
-        except psycopg.Error as error:
-            raise StoreUnavailable(str(error)) from error
 
     def lock_registry(self, connection: Connection) -> None:
         """Take the registry lock alone."""
@@ -97,29 +96,25 @@ class PostgresLedger:
 
     def begin(self) -> int:
         """See `LedgerConnection.begin`; one round trip."""
-        try:
-            cursor = self._connection.execute(self.begin_statements)
+        with driver_errors:
+            cursor = self._connection.execute(self.begin_statements, prepare=False)
             while cursor.nextset():
                 pass
             row = cursor.fetchone()
-        except psycopg.Error as error:
-            raise StoreUnavailable(str(error)) from error
         if row is None:
             raise StoreUnavailable("the registry table is empty")
         return int(row[0])
 
     def changes_since(self, version: int) -> list[tuple[int, str]]:
         """See `LedgerConnection.changes_since`."""
-        try:
+        with driver_errors:
             return self._connection.execute(
                 "SELECT version, entry FROM registry_change WHERE version > %s", (version,)
             ).fetchall()
-        except psycopg.Error as error:
-            raise StoreUnavailable(str(error)) from error
 
     def commit(self, events: Sequence[Sequence[Any]], head: tuple[str, int, str, str], checkpoint: Any) -> None:
         """See `LedgerConnection.commit`."""
-        try:
+        with driver_errors:
             self._copy(events)
             with self._connection.pipeline():
                 self._connection.execute(
@@ -130,12 +125,11 @@ class PostgresLedger:
                 )
                 if checkpoint is not None:
                     self._connection.execute(
-                        "INSERT INTO audit_checkpoint (writer, seq, at_us, head, signature) VALUES (%s, %s, %s, %s, %s)",
+                        "INSERT INTO audit_checkpoint (writer, seq, at_us, head, signature)"
+                        " VALUES (%s, %s, %s, %s, %s)",
                         checkpoint,
                     )
                 self._connection.execute("COMMIT")
-        except psycopg.Error as error:
-            raise StoreUnavailable(str(error)) from error
 
     def _copy(self, rows: Iterable[Sequence[Any]]) -> None:
         with self._connection.cursor() as cursor, cursor.copy(self.copy_events) as copy:
@@ -144,10 +138,8 @@ class PostgresLedger:
 
     def chain_length(self, writer: str) -> int:
         """See `LedgerConnection.chain_length`."""
-        try:
+        with driver_errors:
             row = self._connection.execute("SELECT length FROM audit_chain WHERE writer = %s", (writer,)).fetchone()
-        except psycopg.Error as error:
-            raise StoreUnavailable(str(error)) from error
         return int(row[0]) if row else 0
 
     def rollback(self) -> None:
@@ -169,7 +161,7 @@ class PostgresVersions:
 
     async def read(self, since: int) -> tuple[int, list[str] | None]:
         """See `VersionReader.read`."""
-        try:
+        with driver_errors:
             row = await (await self._connection.execute(READ_VERSION)).fetchone()
             if row is None:
                 raise StoreUnavailable("the registry table is empty")
@@ -180,8 +172,6 @@ class PostgresVersions:
                 return version, None
             rows = await self._connection.execute("SELECT entry FROM registry_change WHERE version > %s", (since,))
             return version, [entry for (entry,) in await rows.fetchall()]
-        except psycopg.Error as error:
-            raise StoreUnavailable(str(error)) from error
 
     async def close(self) -> None:
         """See `VersionReader.close`."""

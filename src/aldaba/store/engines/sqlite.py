@@ -10,8 +10,10 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from aldaba.errors import Damaged, StoreUnavailable
-from aldaba.store.engines import CHANGES_KEPT, EVENT_COLUMNS, READ_VERSION, LedgerConnection, VersionReader
+from aldaba.errors import Damaged
+from aldaba.store.engines import CHANGES_KEPT, EVENT_COLUMNS, READ_VERSION, LedgerConnection, Translating, VersionReader
+
+driver_errors = Translating(sqlite3.Error)
 
 
 class Sqlite:
@@ -55,14 +57,12 @@ class Sqlite:
 
     def connect(self) -> sqlite3.Connection:
         """Open a connection outside the pool."""
-        try:
+        with driver_errors:
             connection = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False, timeout=self.timeout_s, cached_statements=32
             )
             for pragma in PRAGMAS:
                 connection.execute(pragma)
-        except sqlite3.Error as error:
-            raise StoreUnavailable(str(error)) from error
         return connection
 
     def open_ledger(self) -> LedgerConnection:
@@ -104,25 +104,21 @@ class SqliteLedger:
 
     def begin(self) -> int:
         """See `LedgerConnection.begin`."""
-        try:
+        with driver_errors:
             self._connection.execute("BEGIN IMMEDIATE")
             return int(self._connection.execute(READ_VERSION).fetchone()[0])
-        except sqlite3.Error as error:
-            raise StoreUnavailable(str(error)) from error
 
     def changes_since(self, version: int) -> list[tuple[int, str]]:
         """See `LedgerConnection.changes_since`."""
-        try:
+        with driver_errors:
             return self._connection.execute(
                 "SELECT version, entry FROM registry_change WHERE version > ?", (version,)
             ).fetchall()
-        except sqlite3.Error as error:
-            raise StoreUnavailable(str(error)) from error
 
     def commit(self, events: Sequence[Sequence[Any]], head: tuple[str, int, str, str], checkpoint: Any) -> None:
         """See `LedgerConnection.commit`."""
         execute = self._connection.execute
-        try:
+        with driver_errors:
             self._connection.executemany(self.insert_event, events)
             execute("INSERT OR REPLACE INTO audit_chain (writer, length, head, seal) VALUES (?, ?, ?, ?)", head)
             if checkpoint is not None:
@@ -131,15 +127,11 @@ class SqliteLedger:
                     checkpoint,
                 )
             execute("COMMIT")
-        except sqlite3.Error as error:
-            raise StoreUnavailable(str(error)) from error
 
     def chain_length(self, writer: str) -> int:
         """See `LedgerConnection.chain_length`."""
-        try:
+        with driver_errors:
             row = self._connection.execute("SELECT length FROM audit_chain WHERE writer = ?", (writer,)).fetchone()
-        except sqlite3.Error as error:
-            raise StoreUnavailable(str(error)) from error
         return int(row[0]) if row else 0
 
     def rollback(self) -> None:
@@ -163,7 +155,7 @@ class SqliteVersions:
 
     async def read(self, since: int) -> tuple[int, list[str] | None]:
         """See `VersionReader.read`."""
-        try:
+        with driver_errors:
             version = int(self._connection.execute(READ_VERSION).fetchone()[0])
             if version == since:
                 return version, []
@@ -171,8 +163,6 @@ class SqliteVersions:
                 return version, None
             rows = self._connection.execute("SELECT entry FROM registry_change WHERE version > ?", (since,))
             return version, [entry for (entry,) in rows]
-        except sqlite3.Error as error:
-            raise StoreUnavailable(str(error)) from error
 
     async def close(self) -> None:
         """See `VersionReader.close`."""
