@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -17,9 +18,10 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+def postgresql_server() -> Iterator[PostgreSQL]:
     """Give the one PostgreSQL of the run."""
-    with running_postgresql(tmp_path_factory.mktemp("postgresql")) as server:
+    # Not below pytest's own folder: every run of pytest closes that to other users, and root's server is another user.
+    with TemporaryDirectory(prefix="aldaba-postgresql-") as folder, running_postgresql(Path(folder)) as server:
         yield server
 
 
