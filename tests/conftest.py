@@ -1,12 +1,15 @@
 """What every test can ask for: the event loop, a fresh database on each engine; and the list of what was skipped."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import anyio
 import pytest
 
+from aldaba.store.database import prepare_database
 from tests.installation import Installation, install
 from tests.postgresql import PostgreSQL, running_postgresql
 
@@ -46,10 +49,53 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give an SQLite database with the schema, to be copied: that is quicker than making one for each test."""
+    file = tmp_path_factory.mktemp("migrated") / "aldaba.db"
+    anyio.run(prepare_database, f"sqlite+aiosqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_database(postgresql_server: PostgreSQL) -> str:
+    """Give the name of a PostgreSQL database with the schema, to be copied."""
+    name = postgresql_server.create()
+    anyio.run(prepare_database, postgresql_server.url(name))
+    return name
+
+
 @pytest.fixture
-async def installation(tmp_path: Path, database_url: str) -> Installation:
+def migrated_sqlite(migrated_file: Path, tmp_path: Path) -> str:
+    """Give the URL of an SQLite database with an empty registry."""
+    return f"sqlite+aiosqlite:///{shutil.copy(migrated_file, tmp_path)}"
+
+
+@pytest.fixture
+def migrated_postgresql(migrated_database: str, postgresql_server: PostgreSQL) -> Iterator[str]:
+    """Give the URL of a PostgreSQL database with an empty registry."""
+    name = postgresql_server.create(template=migrated_database)
+    yield postgresql_server.url(name)
+    postgresql_server.drop(name)
+
+
+@pytest.fixture
+def sqlite_installation(migrated_sqlite: str, tmp_path: Path) -> Installation:
+    """Give an installation with an empty registry on SQLite, for what does not depend on the engine."""
+    return install(tmp_path, migrated_sqlite)
+
+
+@pytest.fixture
+def postgresql_installation(migrated_postgresql: str, tmp_path: Path) -> Installation:
+    """Give an installation with an empty registry on PostgreSQL."""
+    return install(tmp_path, migrated_postgresql)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def installation(request: pytest.FixtureRequest) -> Installation:
     """Give an installation with an empty registry, on each engine in turn."""
-    return await install(tmp_path, database_url)
+    given: Installation = request.getfixturevalue(f"{request.param}_installation")
+    return given
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

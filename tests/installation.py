@@ -16,7 +16,6 @@ from aldaba.model.calls import Call, Known, NameAndKey
 from aldaba.model.ids import new_id
 from aldaba.model.networks import parse_address
 from aldaba.model.peer import Peer
-from aldaba.store.database import prepare_database
 
 OPERATOR = "operator@tests"
 
@@ -46,12 +45,12 @@ class Installation:
         return Call(new_id(), server.services_of(self.settings)[service], peer, action, Known())
 
 
-async def install(directory: Path, url: str, settings: Mapping[str, str] | None = None) -> Installation:
-    """Make an installation with an empty registry; `settings` are further `ALDABA_*` variables."""
+def install(directory: Path, url: str, settings: Mapping[str, str] | None = None) -> Installation:
+    """Make an installation on a prepared database; `settings` are further `ALDABA_*` variables."""
     key = directory / "master.key"
+    if not key.exists():
+        create_master_key(key)
     environ = {"ALDABA_DATABASE_URL": url, "ALDABA_MASTER_KEY_FILE": str(key), **(settings or {})}
-    create_master_key(key)
-    await prepare_database(url)
     return Installation(directory, config.load(None, environ))
 
 
