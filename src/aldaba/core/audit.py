@@ -7,15 +7,17 @@ that a cut-off tail shows; signed checkpoints, kept elsewhere, show even a datab
 import hmac
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from aldaba.core import Core
-from aldaba.crypto import signing
+from aldaba.crypto import hashing, signing
 from aldaba.errors import Refusal
 from aldaba.model.calls import Call
 from aldaba.model.events import Event, Outcome
+from aldaba.model.networks import Address
 
 # The chain that changes of the registry are recorded in, whichever process makes them.
 REGISTRY_WRITER = "registry"
@@ -40,7 +42,15 @@ async def record_refusal(core: Core, call: Call, refusal: Refusal) -> None:
     """
     parts = {"detail": refusal.detail, "expected": refusal.expected, "seen": refusal.seen}
     detail = {name: text for name, text in parts.items() if text}
+    call.known.client = _claimed(call.known.client)
     await core.ledger.write(_event(core, call, Outcome.REFUSED, refusal.reason.value, detail))
+
+
+def _claimed(name: str | None) -> str | None:
+    # A name is what the caller says it is: perhaps a key, pasted into the wrong field, or the text of a book.
+    if name is None:
+        return None
+    return "(an API key)" if hashing.has_valid_checksum(name.strip()) else name[:200]
 
 
 def _event(core: Core, call: Call, outcome: Outcome, reason: str | None, detail: Mapping[str, Any]) -> Event:
@@ -55,9 +65,14 @@ def _event(core: Core, call: Call, outcome: Outcome, reason: str | None, detail:
         known.partner,
         known.client,
         known.credential,
-        str(call.peer.address),
+        _text(call.peer.address),
         _encode(detail).decode(),
     )
+
+
+@lru_cache(maxsize=4096)
+def _text(address: Address) -> str:
+    return str(address)
 
 
 # -- the chain --------------------------------------------------------------------------------------------------------

@@ -29,8 +29,7 @@ async def authenticate(core: Core, call: Call, evidence: Evidence, at: datetime)
 
 async def _by_key(core: Core, call: Call, evidence: NameAndKey, at: datetime) -> Proven:
     name = canonical_name(evidence.name)
-    # A key pasted into the wrong field must not end up in the log.
-    call.known.client = "(an API key)" if hashing.has_valid_checksum(evidence.name) else evidence.name[:200]
+    call.known.client = evidence.name
     client: Client | None = await core.view.get("client", name)
     partner = await core.view.get("partner", client.partner_id) if client else None
 
@@ -60,7 +59,7 @@ def _matching_key(core: Core, client: Client | None, evidence: NameAndKey) -> Cr
 
 async def _by_certificate(core: Core, call: Call, at: datetime) -> Proven:
     verified = core.trust.certificates.verify(call.peer, at)
-    call.known.client = verified.common_name[:200]
+    call.known.client = verified.common_name
     client: Client | None = await core.view.get("client", canonical_name(verified.common_name))
     if client is None or client.name != verified.common_name:
         raise Refusal(Reason.CLIENT_UNKNOWN, expected="the exact CN of a registered client", seen="an unknown one")

@@ -8,8 +8,9 @@ import asyncio
 import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
-from limits.aio.storage import RedisStorage, Storage
+from limits.aio.storage import RedisStorage
 from limits.errors import StorageError
 
 from aldaba.errors import Reason, Refusal, StoreUnavailable
@@ -29,27 +30,35 @@ def wait_after(failures: int) -> int:
     return next((wait for least, wait in reversed(LADDER) if failures >= least), 0)
 
 
-class BoundedMemory(Storage):
+class Counters(Protocol):
+    """Counters that end by themselves: the part of the `limits` library's storages that is used here."""
+
+    async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Add to a counter that ends `expiry` seconds after it began, and return it."""
+
+    async def get(self, key: str) -> int:
+        """Return a counter's value, 0 when it has ended."""
+
+    async def get_expiry(self, key: str) -> float:
+        """Return when a counter ends, in seconds since 1970."""
+
+
+class BoundedMemory:
     """Counters of one process: at most `capacity` of them, the longest unused forgotten first (threats B8).
 
     The library's own memory storage looks at every key on every increment, and keeps as many as it is given.
     """
 
-    STORAGE_SCHEME = ["aldaba+memory"]  # noqa: RUF012 - the library declares it so
-
     def __init__(self, capacity: int, now: Callable[[], float]) -> None:
-        super().__init__()
         self._capacity = capacity
         self._now = now
         self._counters: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
-    @property
-    def base_exceptions(self) -> type[Exception]:
-        """No operation fails."""
-        return ValueError
+    def __len__(self) -> int:
+        return len(self._counters)
 
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Add to a counter that ends `expiry` seconds after it began."""
+        """See `Counters.incr`."""
         now = self._now()
         count, ends = self._counters.get(key, (0, 0.0))
         count, ends = (count + amount, ends) if ends > now else (amount, now + expiry)
@@ -60,27 +69,15 @@ class BoundedMemory(Storage):
         return count
 
     async def get(self, key: str) -> int:
-        """Return a counter's value, 0 when it has ended."""
-        count, ends = self._counters.get(key, (0, 0.0))
+        """See `Counters.get`."""
+        if key not in self._counters:
+            return 0
+        count, ends = self._counters[key]
         return count if ends > self._now() else 0
 
     async def get_expiry(self, key: str) -> float:
-        """Return when a counter ends, in seconds of this storage's clock."""
+        """See `Counters.get_expiry`."""
         return self._counters.get(key, (0, self._now()))[1]
-
-    async def check(self) -> bool:
-        """Return that the storage works."""
-        return True
-
-    async def reset(self) -> int:
-        """Forget all counters."""
-        forgotten = len(self._counters)
-        self._counters.clear()
-        return forgotten
-
-    async def clear(self, key: str) -> None:
-        """Forget one counter."""
-        self._counters.pop(key, None)
 
 
 class Limits:
@@ -92,7 +89,7 @@ class Limits:
     """
 
     def __init__(
-        self, storage: Storage, now: Callable[[], float], *, failures_per_minute: int, alone: bool = True
+        self, storage: Counters, now: Callable[[], float], *, failures_per_minute: int, alone: bool = True
     ) -> None:
         self._storage = storage
         self._now = now
@@ -234,7 +231,7 @@ class _Reachable:
             raise StoreUnavailable(f"the counters' storage does not answer: {error}") from error
 
 
-def storage_for(url: str, *, capacity: int, now: Callable[[], float]) -> Storage:
+def storage_for(url: str, *, capacity: int, now: Callable[[], float]) -> Counters:
     """Return the counters' storage: `memory`, or a Redis or Valkey server by its URL."""
     if url == "memory":
         return BoundedMemory(capacity, now)
