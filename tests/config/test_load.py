@@ -127,7 +127,7 @@ def test_a_file_of_a_variable_that_is_missing_or_binary_or_huge_is_a_mistake(loa
         "environment: ALDABA_DATABASE_URL_FILE: the file is too large for a setting",
         "environment: ALDABA_LOG_FORMAT_FILE: the file is not UTF-8",
         "environment: ALDABA_LOG_LEVEL_FILE: the file cannot be read: No such file or directory",
-        "environment: ALDABA_SERVER_PUBLIC_FILE: the file cannot be read: Is a directory",
+        "environment: ALDABA_SERVER_PUBLIC_FILE: must name a file",
     ] == found
 
 

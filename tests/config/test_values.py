@@ -74,10 +74,10 @@ def test_what_is_no_size_is_refused(tmp_path: Path, toml: str) -> None:
         value(tmp_path, "arrival.max_body", toml)
 
 
-@pytest.mark.parametrize("toml", ["0", "-1", "65", "1.0", '"2"', "true", "[2]", "1979-05-27"])
+@pytest.mark.parametrize("toml", ["0", "-1", "201", "1.0", '"2"', "true", "[2]", "1979-05-27"])
 def test_what_is_no_whole_number_within_bounds_is_refused(tmp_path: Path, toml: str) -> None:
-    with pytest.raises(ConfigError, match=r"server\.workers: "):
-        value(tmp_path, "server.workers", toml)
+    with pytest.raises(ConfigError, match=r"database\.pool_size: must be "):
+        value(tmp_path, "database.pool_size", toml)
 
 
 @pytest.mark.parametrize("text", ["1_0", " 1", "0x1", "1e1", "+1", "\u0661", "9" * 30])
@@ -244,6 +244,11 @@ def test_paths_of_services(tmp_path: Path, text: str) -> None:
 def test_what_is_no_path_of_a_service_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match=r"services\.fleet\.path: "):
         value(tmp_path, "services.fleet.path", f'"{text}"')
+
+
+def test_a_service_at_the_root_is_told_to_use_a_host(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="write host instead of path"):
+        value(tmp_path, "services.fleet.path", '"/"')
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 A reader is strict: it converts no type into another, and says in words what would have been right.
 """
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ _UNITS = {
     "s": timedelta(seconds=1),
     "ms": timedelta(milliseconds=1),
 }
-_DURATION = re.compile("".join(rf"(?:([0-9]{{1,6}}){unit}(?![a-z]))?" for unit in _UNITS))
+_DURATION = re.compile("".join(rf"(?:([0-9]{{1,6}}){unit})?" for unit in _UNITS))
 _SIZE = re.compile(r"([0-9]{1,9})(B|KiB|MiB|GiB)")
 _SIZES = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -171,6 +172,10 @@ def _path(text: str) -> Path:
         raise ValueError("must name a file")
     if _CONTROL.search(text):
         raise ValueError("a path has no control characters")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise ValueError("no file has such a name on this machine") from None
     return Path(text)
 
 

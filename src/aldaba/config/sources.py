@@ -12,6 +12,7 @@ from typing import Any
 
 from aldaba.config.problems import Problem, printable, unknown
 from aldaba.config.readers import Reader
+from aldaba.config.readers import path as path_of_file
 from aldaba.config.settings import Service, sections, settings_of
 
 PREFIX = "ALDABA_"
@@ -157,13 +158,15 @@ def _value_of_file(name: str, path: str, folder: Path, problems: list[Problem]) 
     """Return the content of the file that a `*_FILE` variable names, without its last line end."""
     place = f"environment: {name}"
     try:
-        with (folder / path).open("rb") as file:
+        with (folder / path_of_file().from_text(path)).open("rb") as file:
             content = file.read(_LARGEST_VALUE + 1)
         text = content.decode("utf-8")
     except OSError as error:
         problems.append(Problem(place, f"the file cannot be read: {error.strerror}"))
     except UnicodeDecodeError:
         problems.append(Problem(place, "the file is not UTF-8"))
+    except ValueError as error:
+        problems.append(Problem(place, str(error)))
     else:
         if len(content) <= _LARGEST_VALUE:
             return text.removesuffix("\n").removesuffix("\r")
