@@ -60,7 +60,7 @@ level = "warning"
 def run(directory: Path, port: int = 8080, mtls_port: int = 8443, management_port: int = 9080) -> None:
     """Prepare the demo in a directory, serve it, and print what to paste; returns when it is told to stop."""
     settings = asyncio.run(prepare(directory, port=port, mtls_port=mtls_port, management_port=management_port))
-    server.serve(settings, ready=lambda: _welcome(directory))
+    server.serve(settings, ready=lambda _bound: _welcome(directory))
 
 
 async def prepare(directory: Path, *, port: int, mtls_port: int, management_port: int) -> config.Config:

@@ -19,13 +19,15 @@ class Usage(msgspec.Struct, frozen=True):
 class Known(msgspec.Struct):
     """What is known so far of who calls; the event and the dialect's answer name it, granted or refused.
 
-    `client` is a claimed name until the credential is proven.
+    `client` is a claimed name until the credential is proven. `ignored` are headers that speak of another peer and came
+    from one who is not trusted to (threats D1).
     """
 
     client: str | None = None
     partner: str | None = None
     credential: str | None = None
     usage: Usage | None = None
+    ignored: tuple[str, ...] = ()
 
 
 class Call(msgspec.Struct, frozen=True):

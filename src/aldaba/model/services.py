@@ -7,7 +7,7 @@ import msgspec
 
 
 class Fact(StrEnum):
-    """What a claim of a token can be filled with. (A text, because those are looked up faster than other members.)"""
+    """What a claim of a token can be filled with; texts, because those are looked up faster than other members."""
 
     SUBJECT = "subject"
     ROLES = "roles"

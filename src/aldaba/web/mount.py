@@ -5,6 +5,8 @@ paths and wrong methods in its own form too.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from time import perf_counter
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -17,6 +19,7 @@ from aldaba.model.calls import Call, Known
 from aldaba.model.ids import new_id
 from aldaba.model.services import Service
 from aldaba.web.messages import Answer, Request
+from aldaba.web.metrics import Metrics
 from aldaba.web.peer import BadPeer, PeerReader
 from aldaba.web.routes import Dialect, Route, Table
 
@@ -27,68 +30,96 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 log = structlog.get_logger()
 
+NO_DOCUMENTS: Mapping[bytes, Answer] = MappingProxyType({})
+
 # What went wrong with us, in the order in which it is looked at; none of it is the caller's to know.
 OURS = {Overloaded: Reason.OVERLOADED, StoreUnavailable: Reason.UNAVAILABLE}
 RETRY_AFTER_S = 1
 
 
 class Mounted:
-    """One service: a dialect over the core."""
+    """One service: a dialect over the core.
+
+    Args:
+        documents: ready answers by exact path inside the service, for `GET` and `HEAD` where no route matches.
+    """
 
     def __init__(
-        self, core: Core, service: Service, dialect: Dialect[Any], peers: PeerReader, *, max_body: int
+        self,
+        core: Core,
+        service: Service,
+        dialect: Dialect[Any],
+        peers: PeerReader,
+        metrics: Metrics,
+        *,
+        max_body: int,
+        documents: Mapping[bytes, Answer] = NO_DOCUMENTS,
     ) -> None:
         self._core = core
         self._service = service
         self._dialect = dialect
         self._peers = peers
+        self._metrics = metrics
         self._max_body = max_body
+        self._documents = documents
         self._table = Table(dialect)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; `scope["aldaba.path"]` is its path inside the service."""
+        began = perf_counter()
         call_id = new_id()
-        answer = await self._answer(call_id, scope, receive)
+        action, answer = await self._answer(call_id, scope, receive)
         await send_answer(send, answer, call_id)
+        self._metrics.answered(self._service.name, action, answer.status, perf_counter() - began)
 
-    async def _answer(self, call_id: str, scope: Scope, receive: Receive) -> Answer:
+    async def _answer(self, call_id: str, scope: Scope, receive: Receive) -> tuple[str, Answer]:
         route: Route[Any] | None = None
         call = Call(call_id, self._service, self._peers.socket_peer(scope), "request", Known())
         try:
             peer = self._peers.read(scope)
+            call.known.ignored = scope.get("aldaba.ignored", ())
             call = Call(call_id, self._service, peer, "request", call.known)
             route, params = self._table.find(scope["method"], scope["aldaba.path"])
             call = Call(call_id, self._service, peer, route.action, call.known)
             body = await read_body(receive, self._max_body)
             request = Request(scope["method"], scope["headers"], scope["query_string"], body, params)
-            return await route.handler(self._core, call, request)
+            return route.action, await route.handler(self._core, call, request)
         except Refusal as refusal:
-            return await self._refuse(refusal, route, call)
+            if route is None and (document := self._document(scope)) is not None:
+                return "document", document
+            answer = await self._refuse(refusal, route, call)
         except BadPeer as error:
-            return await self._refuse(Refusal(Reason.PEER_CONTRADICTORY, str(error)), route, call)
+            answer = await self._refuse(Refusal(Reason.PEER_CONTRADICTORY, str(error)), route, call)
         except (Overloaded, StoreUnavailable) as error:
-            log.warning("refused", request_id=call_id, reason=OURS[type(error)].value, error=str(error))
-            return self._say(Refusal(OURS[type(error)], retry_after_s=RETRY_AFTER_S), route, call)
+            answer = self._cannot(error, route, call)
         except Exception:
             log.exception("internal error", request_id=call_id)
-            return self._say(Refusal(Reason.INTERNAL), route, call)
+            answer = self._say(Refusal(Reason.INTERNAL), route, call)
+        return call.action, answer
+
+    def _document(self, scope: Scope) -> Answer | None:
+        return self._documents.get(scope["aldaba.path"]) if scope["method"] in ("GET", "HEAD") else None
 
     async def _refuse(self, refusal: Refusal, route: Route[Any] | None, call: Call) -> Answer:
         try:
             await record_refusal(self._core, call, refusal)
         except (Overloaded, StoreUnavailable) as error:
             # What cannot be recorded is not told: the caller learns only that we cannot answer now.
-            log.warning("refused", request_id=call.id, reason=OURS[type(error)].value, error=str(error))
-            refusal = Refusal(OURS[type(error)], retry_after_s=RETRY_AFTER_S)
+            return self._cannot(error, route, call)
         return self._say(refusal, route, call)
 
+    def _cannot(self, error: Overloaded | StoreUnavailable, route: Route[Any] | None, call: Call) -> Answer:
+        log.warning("refused", request_id=call.id, reason=OURS[type(error)].value, error=str(error))
+        return self._say(Refusal(OURS[type(error)], retry_after_s=RETRY_AFTER_S), route, call)
+
     def _say(self, refusal: Refusal, route: Route[Any] | None, call: Call) -> Answer:
+        self._metrics.refused(self._service.name, refusal.reason.value)
         words = (route or self._dialect).words[refusal.reason]
         answer = self._dialect.say(refusal, words, call)
-        return msgspec.structs.replace(answer, headers=(*answer.headers, *_headers(refusal, answer.status)))
+        return msgspec.structs.replace(answer, headers=(*answer.headers, *refusal_headers(refusal, answer.status)))
 
 
-def _headers(refusal: Refusal, status: int) -> list[tuple[bytes, bytes]]:
+def refusal_headers(refusal: Refusal, status: int) -> list[tuple[bytes, bytes]]:
     """Return the headers that HTTP wants beside a refusal, whatever the dialect (RFC 9110, sections 10.2 and 11.6)."""
     headers = []
     if status == 401:
@@ -122,16 +153,13 @@ async def read_body(receive: Receive, limit: int) -> bytes:
     return b"".join(parts)
 
 
-# Answers differ from caller to caller and hold credentials: nobody may keep them, and nobody guess at their type.
-_COMMON = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-
-
 async def send_answer(send: Send, answer: Answer, call_id: str) -> None:
     """Send an answer with the headers that all answers have."""
     headers = [
         (b"content-type", answer.media_type),
         (b"content-length", b"%d" % len(answer.body)),
-        *_COMMON,
+        (b"cache-control", answer.cache_control),
+        (b"x-content-type-options", b"nosniff"),
         (b"x-request-id", call_id.encode()),
         *answer.headers,
     ]

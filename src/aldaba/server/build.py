@@ -1,7 +1,4 @@
-"""Builds one serving process out of its configuration: database, keys, clock, counters, services, listeners.
-
-Everything is wired here, by hand and once; nothing is found by import or made on first use.
-"""
+"""Builds what decides, out of the configuration: database, registry view, ledger, keys, clock, counters, trust."""
 
 import asyncio
 import os

@@ -1,0 +1,74 @@
+"""Runs serving processes: one, or several behind the same sockets."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from functools import partial
+from tempfile import TemporaryDirectory
+
+import uvloop
+
+from aldaba.config import Config
+from aldaba.logs import set_up_logs
+from aldaba.server.build import open_core
+from aldaba.server.listeners import Bound, bind_all, listeners_of
+from aldaba.web.metrics import Metrics
+from aldaba.workers import supervise
+
+__all__ = ["Bound", "serve", "serve_in_process"]
+
+Ready = Callable[[Bound], None]
+
+
+def serve(config: Config, *, ready: Ready | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; then answer what was accepted, flush the ledger, and return.
+
+    Args:
+        ready: called once the listeners of a single process listen.
+
+    Raises:
+        Impossible, Damaged, StoreUnavailable, MasterKeyError: with what to do.
+    """
+    bound = bind_all(config)
+    try:
+        if config.server.workers == 1:
+            _serve_bound(config, bound, ready)
+            return
+        with TemporaryDirectory(prefix="aldaba-metrics-") as counters:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = counters
+            supervise(_serve_bound, config, bound)
+    finally:
+        bound.close()
+
+
+def _serve_bound(config: Config, bound: Bound, ready: Ready | None = None) -> None:
+    uvloop.run(serve_in_process(config, bound, ready))
+
+
+async def serve_in_process(
+    config: Config, bound: Bound, ready: Ready | None = None, stop: asyncio.Event | None = None
+) -> None:
+    """Serve on bound sockets until told to stop.
+
+    Args:
+        stop: set to stop; without it, SIGTERM and SIGINT do.
+    """
+    set_up_logs(config.log.format, config.log.level)
+    async with open_core(config) as core:
+        listeners = listeners_of(config, core, bound, Metrics(shared=config.server.workers > 1))
+        stop = stop or _stop_by_signal()
+        await listeners.start()
+        if ready is not None:
+            ready(bound)
+        await stop.wait()
+        # The ledger's last flush is part of closing the core, when the last answer is out.
+        await listeners.stop(config.server.grace.total_seconds())
+
+
+def _stop_by_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, partial(stop.set))
+    return stop
