@@ -4,7 +4,7 @@ from aldaba.core import Core
 from aldaba.core.devices import find_device, list_devices
 from aldaba.core.issue import issue
 from aldaba.core.verify import verify
-from aldaba.dialects.fleet import wire
+from aldaba.dialects.fleet import contract, wire
 from aldaba.model.calls import Call
 from aldaba.web.messages import Answer, Request, bearer_token
 from aldaba.web.routes import Dialect, Route
@@ -36,16 +36,23 @@ ROUTES = (
         action="token.issue",
         handler=token,
         words=wire.AT_TOKEN,
-        about={},
+        about=contract.TOKEN,
     ),
-    Route(method="GET", path="/api/devices", action="devices.list", handler=devices, words=wire.WITH_TOKEN, about={}),
+    Route(
+        method="GET",
+        path="/api/devices",
+        action="devices.list",
+        handler=devices,
+        words=wire.WITH_TOKEN,
+        about=contract.DEVICES,
+    ),
     Route(
         method="GET",
         path="/api/devices/{deviceId}",
         action="devices.show",
         handler=device,
         words=wire.WITH_TOKEN,
-        about={},
+        about=contract.DEVICE,
     ),
 )
 
@@ -57,4 +64,7 @@ FLEET = Dialect(
     say=wire.say,
     shape=wire.TOKEN,
     any_case=True,
+    description=contract.DESCRIPTION,
+    schemas=contract.SCHEMAS,
+    security=contract.SECURITY,
 )

@@ -3,7 +3,7 @@
 from aldaba.core import Core
 from aldaba.core.issue import issue
 from aldaba.core.verify import verify
-from aldaba.dialects.mobility import wire
+from aldaba.dialects.mobility import contract, wire
 from aldaba.model.calls import Call
 from aldaba.web.messages import Answer, Request, bearer_token
 from aldaba.web.routes import Dialect, Route
@@ -21,9 +21,23 @@ async def ping(core: Core, call: Call, request: Request) -> Answer:
 
 
 ROUTES = (
-    Route(method="GET", path="/v1/token", action="token.issue", handler=token, words=wire.AT_TOKEN, about={}),
-    Route(method="POST", path="/v1/token", action="token.issue", handler=token, words=wire.AT_TOKEN, about={}),
-    Route(method="GET", path="/v1/ping", action="ping", handler=ping, words=wire.WITH_TOKEN, about={}),
+    Route(
+        method="GET",
+        path="/v1/token",
+        action="token.issue",
+        handler=token,
+        words=wire.AT_TOKEN,
+        about=contract.GET_TOKEN,
+    ),
+    Route(
+        method="POST",
+        path="/v1/token",
+        action="token.issue",
+        handler=token,
+        words=wire.AT_TOKEN,
+        about=contract.POST_TOKEN,
+    ),
+    Route(method="GET", path="/v1/ping", action="ping", handler=ping, words=wire.WITH_TOKEN, about=contract.PING),
 )
 
 MOBILITY = Dialect(
@@ -34,4 +48,7 @@ MOBILITY = Dialect(
     say=wire.say,
     shape=wire.TOKEN,
     networks_required=True,
+    description=contract.DESCRIPTION,
+    schemas=contract.SCHEMAS,
+    security=contract.SECURITY,
 )
