@@ -172,16 +172,14 @@ class Exchange:
             raise RuntimeError(f"{kind!r} out of order")
 
     def _send_body(self, body: bytes, *, more: bool) -> None:
+        head = b"" if self.started else self._head(len(body), more=more)
         bare = self.scope["method"] == "HEAD" or self._status in _BODYLESS
-        head = b""
-        if not self.started:
-            head = self._head(len(body), more=more)
-            self.started = True
         data = b"" if bare else self._framed(body, more=more)
+        if self._left and not (more or bare):
+            raise RuntimeError("the answer is shorter than its Content-Length")
+        self.started = True
         self._connection.write(head + data)
         if not more:
-            if self._left and not bare:
-                raise RuntimeError("the answer is shorter than its Content-Length")
             self.answered = True
             self.wake()
             self._connection.on_answered(self)
