@@ -69,12 +69,17 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What goes back: a status, a body, and headers beyond those every answer has."""
+    """What goes back: a status, a body, and headers beyond those every answer has.
+
+    Answers differ from caller to caller and hold credentials, so nobody may keep them; `cache_control` is for those
+    that do not.
+    """
 
     status: int
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...] = ()
     media_type: bytes = JSON
+    cache_control: bytes = b"no-store"
 
 
 def text_member(body: dict[str, object], name: str) -> str:

@@ -39,10 +39,13 @@ class Dialect(Generic[Words]):
     """A published API: its routes, its tokens, and its way of refusing.
 
     Args:
+        description: what a partner's developer reads first, in Markdown.
         words: how reasons are said where no route is reached (unknown path, wrong method).
         say: makes the answer out of a reason's words.
         any_case: paths match without regard to case.
         networks_required: a client without registered networks may not call.
+        schemas: the bodies, as OpenAPI has them; `Failure` is the one of every refusal.
+        security: what a caller shows, as OpenAPI has it.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Dialect(Generic[Words]):
     shape: Shape
     any_case: bool = False
     networks_required: bool = False
+    description: str = field(default="", repr=False)
     schemas: Mapping[str, Any] = field(default_factory=dict, repr=False)
     security: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
