@@ -1,6 +1,7 @@
 """The ledger: committed before it is acknowledged, refused when full, taken again when the ground has moved."""
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from aldaba.core.audit import EventChain
@@ -147,7 +148,7 @@ async def test_stopping_writes_what_waits_and_takes_nothing_more(installation: I
         async with anyio.create_task_group() as group:
             for _ in range(10):
                 group.start_soon(ledger.write, event("last"))
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
             await ledger.stop()
 
         assert 10 == await recorded(registrar.database, "last")

@@ -26,7 +26,9 @@ async def test_an_entry_is_read_once_while_nothing_changes(installation: Install
         await view.close()
 
 
-async def test_a_change_is_seen_after_the_next_fresh_and_only_its_entry_is_forgotten(installation: Installation) -> None:
+async def test_a_change_is_seen_after_the_next_fresh_and_only_its_entry_is_forgotten(
+    installation: Installation,
+) -> None:
     async with installation.registrar() as registrar:
         await add_partner(registrar, "Acme")
         for name in ("one", "other"):

@@ -14,7 +14,7 @@ import msgspec
 
 from aldaba.core import Core
 from aldaba.crypto import hashing, signing
-from aldaba.errors import Refusal
+from aldaba.errors import Reason, Refusal, StoreUnavailable
 from aldaba.model.calls import Call
 from aldaba.model.events import Event, Outcome
 from aldaba.model.networks import Address
@@ -22,6 +22,8 @@ from aldaba.model.networks import Address
 # The chain that changes of the registry are recorded in, whichever process makes them.
 REGISTRY_WRITER = "registry"
 START = "0" * 64
+# So many commits without an answer are remembered; any of them may turn out to have happened.
+UNANSWERED = 16
 
 _encode = msgspec.json.Encoder().encode
 
@@ -46,6 +48,17 @@ async def record_refusal(core: Core, call: Call, refusal: Refusal) -> None:
     await core.ledger.write(_event(core, call, Outcome.REFUSED, refusal.reason.value, detail))
 
 
+async def record_arrival(core: Core, request_id: str, address: str, reason: Reason, detail: str) -> None:
+    """Record what was refused before it was known which service it is for.
+
+    Raises:
+        Overloaded, StoreUnavailable: it could not be recorded.
+    """
+    columns = (core.clock.now_us(), request_id, "arrival", Outcome.REFUSED.value, reason.value)
+    event = Event(*columns, None, None, None, None, address, _encode({"detail": detail[:500]}).decode())
+    await core.ledger.write(event)
+
+
 def _claimed(name: str | None) -> str | None:
     # A name is what the caller says it is: perhaps a key, pasted into the wrong field, or the text of a book.
     if name is None:
@@ -66,7 +79,7 @@ def _event(core: Core, call: Call, outcome: Outcome, reason: str | None, detail:
         known.client,
         known.credential,
         _text(call.peer.address),
-        _encode(detail).decode(),
+        _encode({**detail, "ignored_headers": known.ignored} if known.ignored else detail).decode(),
     )
 
 
@@ -117,17 +130,19 @@ class EventChain:
     ) -> None:
         self.writer = writer
         self.length = length
+        self.last = head
         self._key = key
         self._seed = checkpoint_seed
         self._every = checkpoint_every
-        self._head = head
+        # Where the chain may stand in the database, by its last link: in several places after commits without an answer.
+        self._ends = {head: length}
         self._linked = (length, head)
         self._last_us = 0
         self._since_checkpoint = 0
 
     def link(self, events: Sequence[Event]) -> list[tuple[Any, ...]]:
         """Return the rows of the next events."""
-        seq, mac = self.length, self._head
+        seq, mac = self.length, self.last
         rows = []
         for event in events:
             seq += 1
@@ -135,6 +150,7 @@ class EventChain:
             mac = link(self._key, mac, self.writer, seq, columns)
             rows.append((self.writer, seq, *columns, mac))
         self._linked = (seq, mac)
+        self._ends = {self.last: self.length, **dict(list(self._ends.items())[-UNANSWERED:]), mac: seq}
         self._last_us = events[-1].at_us
         return rows
 
@@ -151,10 +167,21 @@ class EventChain:
         message = checkpoint_message(self.writer, length, self._last_us, mac)
         return self.writer, length, self._last_us, mac, signing.sign_checkpoint(self._seed, message).hex()
 
-    def advance(self) -> None:
-        """Take over what the last `link` made: it is committed."""
-        length, mac = self._linked
+    def advance(self, last: str) -> None:
+        """Take over what a `link` made that ended with this link: it is committed.
+
+        Raises:
+            StoreUnavailable: none did; somebody else has written this chain on, or set it back.
+        """
+        length = self._ends.get(last)
+        if length is None:
+            raise StoreUnavailable(
+                f"the chain {self.writer} is not where this process left it; see 'aldaba audit verify'"
+            )
+        if last == self.last:
+            return
         self._since_checkpoint += length - self.length
         if self._since_checkpoint >= self._every:
             self._since_checkpoint = 0
-        self.length, self._head = length, mac
+        self.length, self.last = length, last
+        self._ends = {last: length}

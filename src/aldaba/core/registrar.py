@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy.exc import IntegrityError
 
-from aldaba.core.audit import REGISTRY_WRITER, START, EventChain
+from aldaba.core.audit import REGISTRY_WRITER, START, EventChain, seal
 from aldaba.core.clock import Clock
 from aldaba.core.proofs import Secrets
 from aldaba.errors import Damaged, Impossible
@@ -67,9 +67,11 @@ class Registrar:
             raise Impossible("this name or id is taken already; list what there is and choose another") from error
 
     async def open_writer(self, writer: str) -> None:
-        """Record that a process begins a chain of events, so that a chain that vanishes as a whole is missed."""
+        """Begin the chain of a process, and record that, so that a chain that vanishes as a whole is missed."""
 
         def work(change: Change, note: Note) -> None:
+            head = (writer, 0, START, seal(self.secrets.audit_chain, writer, 0, START))
+            audit.open_chain(change.connection, head)
             note.detail = {"writer": writer}
 
         await self.change("audit.open", work)

@@ -14,6 +14,11 @@ def read_head(connection: Connection, writer: str) -> tuple[int, str, str] | Non
     return None if row is None else (row.length, row.head, row.seal)
 
 
+def open_chain(connection: Connection, head: tuple[str, int, str, str]) -> None:
+    """Insert the head of a chain that has no events yet; its writer is unique."""
+    connection.execute(insert(audit_chain).values(dict(zip(("writer", "length", "head", "seal"), head, strict=True))))
+
+
 def append(connection: Connection, rows: Sequence[dict[str, Any]], head: tuple[str, int, str, str]) -> None:
     """Insert events and move the head of their chain; for changes, which are rare and already serial."""
     connection.execute(insert(event), rows)
@@ -22,7 +27,7 @@ def append(connection: Connection, rows: Sequence[dict[str, Any]], head: tuple[s
         update(audit_chain).where(audit_chain.c.writer == writer).values(length=length, head=mac, seal=seal)
     )
     if moved.rowcount == 0:
-        connection.execute(insert(audit_chain).values(writer=writer, length=length, head=mac, seal=seal))
+        open_chain(connection, head)
 
 
 def chains(connection: Connection) -> list[Row[Any]]:

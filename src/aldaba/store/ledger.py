@@ -24,19 +24,23 @@ class Chain(Protocol):
     """Links events into a chain that shows when one is changed, removed or cut off."""
 
     writer: str
-    length: int
+    last: str
 
     def link(self, events: Sequence[Event]) -> list[tuple[Any, ...]]:
         """Return the rows of the next events; the chain does not move on before `advance`."""
 
     def head(self) -> tuple[str, int, str, str]:
-        """Return (writer, length, head, seal) as of the last `link`."""
+        """Return (writer, length, link of the last event, seal) as of the last `link`."""
 
     def checkpoint(self) -> tuple[Any, ...] | None:
         """Return a signed checkpoint when one is due as of the last `link`."""
 
-    def advance(self) -> None:
-        """Take over what the last `link` made: it is committed."""
+    def advance(self, last: str) -> None:
+        """Take over what a `link` made that ended with this link: it is committed.
+
+        Raises:
+            StoreUnavailable: none did.
+        """
 
 
 class _Entry(NamedTuple):
@@ -65,6 +69,8 @@ class Ledger:
         self._wake = threading.Semaphore(0)
         self._stopping = False
         self._connection: LedgerConnection | None = None
+        # A commit was not answered: it may have happened, or may still happen.
+        self._unsettled = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -172,30 +178,40 @@ class Ledger:
         connection = self._connect()
         try:
             version = connection.begin()
+            self._settle(connection)
             moved = _moved(connection, batch, version)
             left_out = {id(entry) for entry in moved}
             events = [entry.event for entry in batch if id(entry) not in left_out]
             if not events:
                 connection.rollback()
                 return moved
-            rows = self._chain.link(events)
+            self._commit(connection, self._chain.link(events))
         except StoreUnavailable:
             self._drop_connection()
             raise
-        self._commit(connection, rows)
-        self._chain.advance()
         return moved
 
     def _commit(self, connection: LedgerConnection, rows: Sequence[tuple[Any, ...]]) -> None:
         head = self._chain.head()
         try:
-            connection.commit(rows, head, self._chain.checkpoint())
+            connection.commit(rows, self._chain.last, head, self._chain.checkpoint())
         except StoreUnavailable:
-            # The connection may have gone after the server had committed: the chain's length there knows.
-            connection.rollback()
+            self._unsettled = True
             self._drop_connection()
-            if self._connect().chain_length(self._chain.writer) != head[1]:
+            self._settle(self._connect())
+            if self._chain.last != head[2]:
                 raise
+        else:
+            self._chain.advance(head[2])
+
+    def _settle(self, connection: LedgerConnection) -> None:
+        """After a commit without an answer, go on from where the chain stands in the database (threats K5)."""
+        if not self._unsettled:
+            return
+        last = connection.last_link(self._chain.writer)
+        if last is not None:
+            self._chain.advance(last)
+        self._unsettled = False
 
     def _connect(self) -> LedgerConnection:
         if self._connection is None:
@@ -213,7 +229,8 @@ def _moved(connection: LedgerConnection, batch: Sequence[_Entry], version: int) 
     oldest = min((entry.basis.version for entry in batch if entry.basis is not None), default=version)
     if oldest == version:
         return []
-    if version - oldest >= CHANGES_KEPT // 2:
+    # A version behind the view's is that of a backup which was restored under a running process (threats K7).
+    if not 0 <= version - oldest < CHANGES_KEPT // 2:
         return [entry for entry in batch if entry.basis is not None]
     changed: dict[str, int] = {}
     for at, name in connection.changes_since(oldest):

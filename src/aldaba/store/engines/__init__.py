@@ -19,6 +19,13 @@ REGISTRY_LOCK = 0x616C6461
 CHANGES_KEPT = 100_000
 
 READ_VERSION = "SELECT version FROM registry"
+# A chain goes on from where it stands, or not at all: without its last link before, the new one is NULL and refused.
+SAVE_HEAD = """
+INSERT INTO audit_chain (writer, length, head, seal) VALUES ({0}, {0}, {0}, {0})
+ON CONFLICT (writer) DO UPDATE SET length = excluded.length, seal = excluded.seal,
+head = CASE WHEN audit_chain.head = {0} THEN excluded.head END
+"""
+SAVE_CHECKPOINT = "INSERT INTO audit_checkpoint (writer, seq, at_us, head, signature) VALUES ({0}, {0}, {0}, {0}, {0})"
 # Serial columns number themselves.
 EVENT_COLUMNS = (
     "writer seq at_us request_id action outcome reason service partner client credential address detail mac".split()
@@ -48,11 +55,17 @@ class LedgerConnection(Protocol):
     def changes_since(self, version: int) -> list[tuple[int, str]]:
         """Return the (version, entry) pairs of the registry's changes after `version`."""
 
-    def commit(self, events: Sequence[Sequence[Any]], head: tuple[str, int, str, str], checkpoint: Any) -> None:
-        """Insert the events, save the head of their chain, and commit."""
+    def commit(
+        self, events: Sequence[Sequence[Any]], before: str, head: tuple[str, int, str, str], checkpoint: Any
+    ) -> None:
+        """Insert the events, save the head of their chain, and commit.
 
-    def chain_length(self, writer: str) -> int:
-        """Return how many events of `writer` are committed."""
+        Args:
+            before: the link that the events go on from. Where the chain does not end with it, nothing is committed.
+        """
+
+    def last_link(self, writer: str) -> str | None:
+        """Return the link that the chain of `writer` ends with, once no commit of it is under way any more."""
 
     def rollback(self) -> None:
         """Undo what was begun."""
@@ -76,6 +89,7 @@ class Engine(Protocol):
 
     name: str
     single_process: bool
+    timeout_s: float
 
     def pool(self) -> AsyncEngine:
         """Return pooled connections for plain statements."""

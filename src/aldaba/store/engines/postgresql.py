@@ -15,6 +15,8 @@ from aldaba.store.engines import (
     EVENT_COLUMNS,
     READ_VERSION,
     REGISTRY_LOCK,
+    SAVE_CHECKPOINT,
+    SAVE_HEAD,
     LedgerConnection,
     Translating,
     VersionReader,
@@ -90,6 +92,8 @@ class PostgresLedger:
     # The lock is fair: a change that waits is not overtaken by batches that come later.
     begin_statements = f"BEGIN; SELECT pg_advisory_xact_lock_shared({REGISTRY_LOCK}); {READ_VERSION}"
     copy_events = f"COPY event ({', '.join(EVENT_COLUMNS)}) FROM STDIN"
+    save_head = SAVE_HEAD.format("%s")
+    save_checkpoint = SAVE_CHECKPOINT.format("%s")
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
@@ -112,23 +116,16 @@ class PostgresLedger:
                 "SELECT version, entry FROM registry_change WHERE version > %s", (version,)
             ).fetchall()
 
-    def commit(self, events: Sequence[Sequence[Any]], head: tuple[str, int, str, str], checkpoint: Any) -> None:
+    def commit(
+        self, events: Sequence[Sequence[Any]], before: str, head: tuple[str, int, str, str], checkpoint: Any
+    ) -> None:
         """See `LedgerConnection.commit`."""
         with driver_errors:
             self._copy(events)
             with self._connection.pipeline():
-                self._connection.execute(
-                    "INSERT INTO audit_chain (writer, length, head, seal) VALUES (%s, %s, %s, %s)"
-                    " ON CONFLICT (writer) DO UPDATE"
-                    " SET length = excluded.length, head = excluded.head, seal = excluded.seal",
-                    head,
-                )
+                self._connection.execute(self.save_head, (*head, before))
                 if checkpoint is not None:
-                    self._connection.execute(
-                        "INSERT INTO audit_checkpoint (writer, seq, at_us, head, signature)"
-                        " VALUES (%s, %s, %s, %s, %s)",
-                        checkpoint,
-                    )
+                    self._connection.execute(self.save_checkpoint, checkpoint)
                 self._connection.execute("COMMIT")
 
     def _copy(self, rows: Iterable[Sequence[Any]]) -> None:
@@ -136,11 +133,13 @@ class PostgresLedger:
             for row in rows:
                 copy.write_row(row)
 
-    def chain_length(self, writer: str) -> int:
-        """See `LedgerConnection.chain_length`."""
+    def last_link(self, writer: str) -> str | None:
+        """See `LedgerConnection.last_link`."""
+        # The lock waits for a commit of a connection that is lost to us and still at work in the server.
+        query = "SELECT head FROM audit_chain WHERE writer = %s FOR UPDATE"
         with driver_errors:
-            row = self._connection.execute("SELECT length FROM audit_chain WHERE writer = %s", (writer,)).fetchone()
-        return int(row[0]) if row else 0
+            row = self._connection.execute(query, (writer,)).fetchone()
+        return None if row is None else str(row[0])
 
     def rollback(self) -> None:
         """See `LedgerConnection.rollback`."""

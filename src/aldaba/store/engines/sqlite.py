@@ -11,7 +11,16 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from aldaba.errors import Damaged
-from aldaba.store.engines import CHANGES_KEPT, EVENT_COLUMNS, READ_VERSION, LedgerConnection, Translating, VersionReader
+from aldaba.store.engines import (
+    CHANGES_KEPT,
+    EVENT_COLUMNS,
+    READ_VERSION,
+    SAVE_CHECKPOINT,
+    SAVE_HEAD,
+    LedgerConnection,
+    Translating,
+    VersionReader,
+)
 
 driver_errors = Translating(sqlite3.Error)
 
@@ -98,6 +107,8 @@ class SqliteLedger:
     """See `LedgerConnection`."""
 
     insert_event = f"INSERT INTO event ({', '.join(EVENT_COLUMNS)}) VALUES ({', '.join('?' * len(EVENT_COLUMNS))})"  # noqa: S608 - constants
+    save_head = SAVE_HEAD.format("?")
+    save_checkpoint = SAVE_CHECKPOINT.format("?")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -115,24 +126,23 @@ class SqliteLedger:
                 "SELECT version, entry FROM registry_change WHERE version > ?", (version,)
             ).fetchall()
 
-    def commit(self, events: Sequence[Sequence[Any]], head: tuple[str, int, str, str], checkpoint: Any) -> None:
+    def commit(
+        self, events: Sequence[Sequence[Any]], before: str, head: tuple[str, int, str, str], checkpoint: Any
+    ) -> None:
         """See `LedgerConnection.commit`."""
         execute = self._connection.execute
         with driver_errors:
             self._connection.executemany(self.insert_event, events)
-            execute("INSERT OR REPLACE INTO audit_chain (writer, length, head, seal) VALUES (?, ?, ?, ?)", head)
+            execute(self.save_head, (*head, before))
             if checkpoint is not None:
-                execute(
-                    "INSERT INTO audit_checkpoint (writer, seq, at_us, head, signature) VALUES (?, ?, ?, ?, ?)",
-                    checkpoint,
-                )
+                execute(self.save_checkpoint, checkpoint)
             execute("COMMIT")
 
-    def chain_length(self, writer: str) -> int:
-        """See `LedgerConnection.chain_length`."""
+    def last_link(self, writer: str) -> str | None:
+        """See `LedgerConnection.last_link`."""
         with driver_errors:
-            row = self._connection.execute("SELECT length FROM audit_chain WHERE writer = ?", (writer,)).fetchone()
-        return int(row[0]) if row else 0
+            row = self._connection.execute("SELECT head FROM audit_chain WHERE writer = ?", (writer,)).fetchone()
+        return None if row is None else str(row[0])
 
     def rollback(self) -> None:
         """See `LedgerConnection.rollback`."""
