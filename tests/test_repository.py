@@ -25,8 +25,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "web": frozenset({"core", "model", "errors", "crypto.certificates", "crypto.strict_json"}),
     "dialects": frozenset({"core", "web", "model", "errors"}),
     "console": frozenset({"core", "web", "model", "errors"}),
+    "logs": frozenset({"config"}),
     "workers": frozenset({"config"}),
-    "server": EVERYTHING | {"workers"},
+    "server": EVERYTHING | {"logs", "workers"},
     # The demo prepares what an operator prepares by hand.
     "demo": EVERYTHING | {"server"},
     # Lists and checks read the store themselves; what arrives over the network is none of the command line's business.
