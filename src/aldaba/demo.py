@@ -5,7 +5,7 @@ What it makes is kept and used again at the next start. Not for production: keys
 
 import asyncio
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ async def _fleet(registrar: Registrar) -> str:
         return (await rotate_api_key(registrar, FLEET_CLIENT)).secret.reveal()
     await add_partner(registrar, "Acme Logistics", tax_id="B12345674", contacts=["ops@acme.example"])
     await add_client(registrar, FLEET_CLIENT, partner="Acme Logistics", services=["fleet"])
-    expires_at = datetime(datetime.now(UTC).year + 1, 12, 31, 23, 59, 59, tzinfo=UTC)
+    expires_at = datetime(datetime.now(UTC).year, 12, 31, 23, 59, 59, tzinfo=UTC)
     vans = [
         Device(
             id=f"van-{number}",
@@ -110,7 +110,7 @@ async def _fleet(registrar: Registrar) -> str:
             description=place,
             min=f"+3460010020{number}",
             tags={"plate": f"{1200 + number}KLM"},
-            expires_at=expires_at + timedelta(days=365 * number),
+            expires_at=expires_at.replace(year=expires_at.year + number),
         )
         for number, place in enumerate(("Madrid, city centre", "Valencia, harbour", "Seville, spare"), 1)
     ]

@@ -3,7 +3,7 @@
 A crash may lose the last second of them; nothing decides by them.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 
 from aldaba.store import usage
 from aldaba.store.database import Database
@@ -14,12 +14,13 @@ class UsageNotes:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._requests: dict[tuple[str, str], int] = {}
+        # By client and day, the day as an ordinal: it is written out once a second, and not for each request.
+        self._requests: dict[tuple[str, int], int] = {}
         self._uses: dict[str, datetime] = {}
 
     def note(self, client_id: str, credential_id: str, at: datetime) -> None:
         """Note a request of a client with a credential."""
-        key = (client_id, _day(at))
+        key = (client_id, at.toordinal())
         self._requests[key] = self._requests.get(key, 0) + 1
         self._uses[credential_id] = at
 
@@ -30,7 +31,8 @@ class UsageNotes:
         if not requests:
             return
         try:
-            await self._database.write(usage.add_usage, requests, uses)
+            by_day = {(client_id, _day(ordinal)): count for (client_id, ordinal), count in requests.items()}
+            await self._database.write(usage.add_usage, by_day, uses)
         except BaseException:
             for key, count in requests.items():
                 self._requests[key] = self._requests.get(key, 0) + count
@@ -39,8 +41,8 @@ class UsageNotes:
 
     async def noted_today(self, client_id: str, at: datetime) -> int:
         """Return the requests of a client that the store knows of for the UTC day of an instant."""
-        return await self._database.read(usage.day_counts, client_id, _day(at))
+        return await self._database.read(usage.day_counts, client_id, _day(at.toordinal()))
 
 
-def _day(at: datetime) -> str:
-    return f"{at.year:04d}-{at.month:02d}-{at.day:02d}"
+def _day(ordinal: int) -> str:
+    return date.fromordinal(ordinal).isoformat()

@@ -1,7 +1,8 @@
 """Is this token good, whose is it, and may they act now."""
 
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from aldaba.core import Core
 from aldaba.core.audit import granted
@@ -11,7 +12,7 @@ from aldaba.crypto import jwt
 from aldaba.errors import Reason, Refusal
 from aldaba.model.calls import Authorization, Call, Proven
 from aldaba.model.parties import Client, canonical_name
-from aldaba.model.services import Fact
+from aldaba.model.services import Fact, Shape
 
 FAULTS = {
     jwt.Fault.UNPARSABLE: Reason.TOKEN_UNPARSABLE,
@@ -43,16 +44,28 @@ async def verify(core: Core, call: Call, token: str) -> Authorization:
     return Authorization(proven.client, proven.partner, proven.credential, usage)
 
 
-class Facts:
+class Facts(NamedTuple):
     """The facts of a verified token, each of the type it must have."""
 
-    __slots__ = ("confirmation", "credential", "issued_at", "subject")
+    subject: str
+    credential: str
+    issued_at_s: int
+    confirmation: str | None
 
-    def __init__(self, subject: str, credential: str, issued_at: datetime, confirmation: str | None) -> None:
-        self.subject = subject
-        self.credential = credential
-        self.issued_at = issued_at
-        self.confirmation = confirmation
+
+class Names(NamedTuple):
+    """The claims that carry the facts, in the dialect's spelling."""
+
+    subject: str
+    credential: str
+    issued_at_s: str
+    confirmation: str | None
+
+
+@lru_cache
+def _names_of(shape: Shape) -> Names:
+    names = {source: name for name, source in shape.claims}
+    return Names(names[Fact.SUBJECT], names[Fact.CREDENTIAL], names[Fact.ISSUED_AT_S], names.get(Fact.CONFIRMATION))
 
 
 async def _read(core: Core, call: Call, token: str, at: datetime) -> Facts:
@@ -62,19 +75,21 @@ async def _read(core: Core, call: Call, token: str, at: datetime) -> Facts:
         jwt.check_times(claims, int(at.timestamp()))
     except jwt.BadToken as error:
         raise Refusal(FAULTS[error.fault], error.detail) from error
-    return _facts(call, claims)
+    return _facts(_names_of(call.service.shape), claims)
 
 
-def _facts(call: Call, claims: dict[str, Any]) -> Facts:
-    values = {source: claims.get(name) for name, source in call.service.shape.claims if isinstance(source, Fact)}
-    subject, credential = values[Fact.SUBJECT], values[Fact.CREDENTIAL]
-    issued_at_s, confirmation = values[Fact.ISSUED_AT_S], values.get(Fact.CONFIRMATION)
+def _facts(names: Names, claims: dict[str, Any]) -> Facts:
+    subject, credential = claims.get(names.subject), claims.get(names.credential)
+    issued_at_s = claims.get(names.issued_at_s)
     if not isinstance(subject, str) or not isinstance(credential, str) or type(issued_at_s) is not int:
         raise Refusal(Reason.TOKEN_CLAIMS, "a claim is missing or not of its type")
+    if names.confirmation is None:
+        return Facts(subject, credential, issued_at_s, None)
+    confirmation = claims.get(names.confirmation)
     thumbprint = confirmation.get("x5t#S256") if isinstance(confirmation, dict) else None
-    if Fact.CONFIRMATION in values and not isinstance(thumbprint, str):
+    if not isinstance(thumbprint, str):
         raise Refusal(Reason.TOKEN_CLAIMS, "the confirmation is missing or not of its type")
-    return Facts(subject, credential, datetime.fromtimestamp(issued_at_s, UTC), thumbprint)
+    return Facts(subject, credential, issued_at_s, thumbprint)
 
 
 async def _proven(core: Core, call: Call, facts: Facts) -> Proven:
@@ -94,10 +109,9 @@ async def _proven(core: Core, call: Call, facts: Facts) -> Proven:
 async def _require_not_revoked(core: Core, client: Client, token: str, facts: Facts) -> None:
     (everywhere_from,) = await core.view.get("settings", "tokens-not-before")
     for not_before_at in (client.tokens_not_before_at, everywhere_from):
-        if not_before_at is not None and facts.issued_at < not_before_at:
-            raise Refusal(
-                Reason.TOKEN_REVOKED, expected=f"a token issued from {not_before_at} on", seen=f"{facts.issued_at}"
-            )
+        if not_before_at is not None and facts.issued_at_s < not_before_at.timestamp():
+            issued_at = datetime.fromtimestamp(facts.issued_at_s, UTC)
+            raise Refusal(Reason.TOKEN_REVOKED, expected=f"a token issued from {not_before_at} on", seen=f"{issued_at}")
     if await core.view.get("revoked", handle := token_handle(token)):
         raise Refusal(Reason.TOKEN_REVOKED, f"token {handle}", expected="a token that is not revoked", seen="revoked")
 

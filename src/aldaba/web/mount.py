@@ -35,6 +35,8 @@ NO_DOCUMENTS: Mapping[bytes, Answer] = MappingProxyType({})
 # What went wrong with us, in the order in which it is looked at; none of it is the caller's to know.
 OURS = {Overloaded: Reason.OVERLOADED, StoreUnavailable: Reason.UNAVAILABLE}
 RETRY_AFTER_S = 1
+# The action of a request that no route was found for.
+UNROUTED = "request"
 
 
 class Mounted:
@@ -73,49 +75,56 @@ class Mounted:
         self._metrics.answered(self._service.name, action, answer.status, perf_counter() - began)
 
     async def _answer(self, call_id: str, scope: Scope, receive: Receive) -> tuple[str, Answer]:
-        route: Route[Any] | None = None
-        call = Call(call_id, self._service, self._peers.socket_peer(scope), "request", Known())
         try:
             peer = self._peers.read(scope)
-            call.known.ignored = scope.get("aldaba.ignored", ())
-            call = Call(call_id, self._service, peer, "request", call.known)
+        except BadPeer as error:
+            call = Call(call_id, self._service, self._peers.socket_peer(scope), UNROUTED, Known())
+            contradiction = Refusal(Reason.PEER_CONTRADICTORY, str(error))
+            return UNROUTED, await self._refuse(contradiction, self._dialect.words, call)
+        known = Known(ignored=scope.get("aldaba.ignored", ()))
+        try:
             route, params = self._table.find(scope["method"], scope["aldaba.path"])
-            call = Call(call_id, self._service, peer, route.action, call.known)
+        except Refusal as refusal:
+            if (document := self._document(scope)) is not None:
+                return "document", document
+            call = Call(call_id, self._service, peer, UNROUTED, known)
+            return UNROUTED, await self._refuse(refusal, self._dialect.words, call)
+        call = Call(call_id, self._service, peer, route.action, known)
+        return route.action, await self._handle(route, call, params, scope, receive)
+
+    async def _handle(
+        self, route: Route[Any], call: Call, params: dict[str, str], scope: Scope, receive: Receive
+    ) -> Answer:
+        try:
             body = await read_body(receive, self._max_body)
             request = Request(scope["method"], scope["headers"], scope["query_string"], body, params)
-            return route.action, await route.handler(self._core, call, request)
+            return await route.handler(self._core, call, request)
         except Refusal as refusal:
-            if route is None and (document := self._document(scope)) is not None:
-                return "document", document
-            answer = await self._refuse(refusal, route, call)
-        except BadPeer as error:
-            answer = await self._refuse(Refusal(Reason.PEER_CONTRADICTORY, str(error)), route, call)
+            return await self._refuse(refusal, route.words, call)
         except (Overloaded, StoreUnavailable) as error:
-            answer = self._cannot(error, route, call)
+            return self._cannot(error, route.words, call)
         except Exception:
-            log.exception("internal error", request_id=call_id)
-            answer = self._say(Refusal(Reason.INTERNAL), route, call)
-        return call.action, answer
+            log.exception("internal error", request_id=call.id)
+            return self._say(Refusal(Reason.INTERNAL), route.words, call)
 
     def _document(self, scope: Scope) -> Answer | None:
         return self._documents.get(scope["aldaba.path"]) if scope["method"] in ("GET", "HEAD") else None
 
-    async def _refuse(self, refusal: Refusal, route: Route[Any] | None, call: Call) -> Answer:
+    async def _refuse(self, refusal: Refusal, words: Mapping[Reason, Any], call: Call) -> Answer:
         try:
             await record_refusal(self._core, call, refusal)
         except (Overloaded, StoreUnavailable) as error:
             # What cannot be recorded is not told: the caller learns only that we cannot answer now.
-            return self._cannot(error, route, call)
-        return self._say(refusal, route, call)
+            return self._cannot(error, words, call)
+        return self._say(refusal, words, call)
 
-    def _cannot(self, error: Overloaded | StoreUnavailable, route: Route[Any] | None, call: Call) -> Answer:
+    def _cannot(self, error: Overloaded | StoreUnavailable, words: Mapping[Reason, Any], call: Call) -> Answer:
         log.warning("refused", request_id=call.id, reason=OURS[type(error)].value, error=str(error))
-        return self._say(Refusal(OURS[type(error)], retry_after_s=RETRY_AFTER_S), route, call)
+        return self._say(Refusal(OURS[type(error)], retry_after_s=RETRY_AFTER_S), words, call)
 
-    def _say(self, refusal: Refusal, route: Route[Any] | None, call: Call) -> Answer:
+    def _say(self, refusal: Refusal, words: Mapping[Reason, Any], call: Call) -> Answer:
         self._metrics.refused(self._service.name, refusal.reason.value)
-        words = (route or self._dialect).words[refusal.reason]
-        answer = self._dialect.say(refusal, words, call)
+        answer = self._dialect.say(refusal, words[refusal.reason], call)
         return msgspec.structs.replace(answer, headers=(*answer.headers, *refusal_headers(refusal, answer.status)))
 
 

@@ -40,7 +40,7 @@ def read_token_request(request: Request) -> NameAndKey:
 
 def instant(at: datetime) -> str:
     """Return an instant in whole seconds with a literal Z, never with a fraction (section 9, row 6)."""
-    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
+    return at.isoformat(timespec="seconds")[:19] + "Z"
 
 
 class _Token(msgspec.Struct):

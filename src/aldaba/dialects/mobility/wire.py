@@ -41,7 +41,7 @@ def read_token_request(request: Request) -> PeerCertificate:
 
 def instant(at: datetime) -> str:
     """Return an instant with exactly three fractional digits, cut and not rounded, and a literal Z (section 3)."""
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
+    return at.isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 class _Token(msgspec.Struct):
@@ -101,7 +101,7 @@ _EVERYWHERE = {
 # At the token endpoint no hint is given which check failed (section 8, rows 4 to 7).
 AT_TOKEN: dict[Reason, Words] = dict.fromkeys(Reason, _USER) | _EVERYWHERE
 
-# With a token: faults of the token are 400, only an unknown or invalid user is 401 (section 6, and section 8, rows 8 to 13).
+# With a token: faults of the token are 400, only an unknown or invalid user is 401 (section 6; section 8, rows 8 to 13).
 WITH_TOKEN: dict[Reason, Words] = (
     dict.fromkeys(Reason, _INCORRECT)
     | _EVERYWHERE
