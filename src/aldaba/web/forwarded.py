@@ -116,7 +116,7 @@ def client_cert(value: bytes) -> bytes:
     Raises:
         BadPeer: it is no byte sequence with one certificate.
     """
-    return _certificate(_structured((value,), "item"))
+    return _one_der_value(byte_sequence(value))
 
 
 @lru_cache(maxsize=1_024)
@@ -126,17 +126,32 @@ def client_cert_chain(values: tuple[bytes, ...]) -> tuple[bytes, ...]:
     Raises:
         BadPeer: it is no list of byte sequences with a certificate each, or too long.
     """
-    if not values:
-        return ()
-    parsed = _structured(values, "list")
-    chain = tuple(_certificate(item) for item in parsed) if isinstance(parsed, list) else ()
+    chain = tuple(_one_der_value(der) for der in byte_sequences(values))
     if sum(map(len, chain)) > MAX_CERTIFICATE:
         raise BadPeer(f"a chain of more than {MAX_CERTIFICATE} bytes")
     return chain
 
 
-def _structured(values: tuple[bytes, ...], kind: str) -> http_sf.StructuredType:
-    value = b", ".join(values)
+def byte_sequence(value: bytes) -> bytes:
+    """Return the byte sequence that is a whole header (RFC 9651, section 3.3.5), in canonical form only.
+
+    Raises:
+        BadPeer: it is something else, or has parameters.
+    """
+    return _bytes_of(_structured(value, "item"))
+
+
+def byte_sequences(values: tuple[bytes, ...]) -> list[bytes]:
+    """Return the byte sequences of a list (RFC 9651, section 3.1), in canonical form only; several headers are one.
+
+    Raises:
+        BadPeer: it is something else, or has parameters.
+    """
+    parsed = _structured(b", ".join(values), "list")
+    return [_bytes_of(item) for item in parsed] if isinstance(parsed, list) else []
+
+
+def _structured(value: bytes, kind: str) -> http_sf.StructuredType:
     try:
         parsed = http_sf.parse(value, tltype=kind)
         canonical = http_sf.ser(parsed).encode("ascii") if parsed else b""
@@ -148,10 +163,10 @@ def _structured(values: tuple[bytes, ...], kind: str) -> http_sf.StructuredType:
     return parsed
 
 
-def _certificate(item: object) -> bytes:
+def _bytes_of(item: object) -> bytes:
     match item:
-        case (bytes() as der, parameters) if not parameters:
-            return _one_der_value(der)
+        case (bytes() as value, parameters) if not parameters:
+            return value
     raise BadPeer("a certificate header that holds something other than byte sequences")
 
 
