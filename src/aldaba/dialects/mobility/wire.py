@@ -101,7 +101,7 @@ _EVERYWHERE = {
 # At the token endpoint no hint is given which check failed (section 8, rows 4 to 7).
 AT_TOKEN: dict[Reason, Words] = dict.fromkeys(Reason, _USER) | _EVERYWHERE
 
-# With a token: faults of the token are 400, only an unknown or invalid user is 401 (section 6; section 8, rows 8 to 13).
+# With a token: faults of the token are 400, only an unknown or invalid user is 401 (sections 6 and 8, rows 8 to 13).
 WITH_TOKEN: dict[Reason, Words] = (
     dict.fromkeys(Reason, _INCORRECT)
     | _EVERYWHERE
