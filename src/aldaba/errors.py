@@ -98,7 +98,7 @@ class Overloaded(Exception):
     """The ledger holds as many waiting entries as it may; the caller should come back."""
 
 
-class Damaged(Exception):
+class Damaged(StoreUnavailable):
     """The database is missing, damaged, or newer than this program; serving from it is refused."""
 
 

@@ -97,7 +97,7 @@ async def test_an_entry_changed_while_it_is_read_is_read_again(installation: Ins
         view = RegistryView(registrar.database, LOADERS, capacity=10)
         await view.fresh()
         reads = 0
-        read = registrar.database.read
+        read = registrar.database.look_up
 
         async def read_and_then_change(function, *args):  # type: ignore[no-untyped-def]
             nonlocal reads
@@ -109,14 +109,14 @@ async def test_an_entry_changed_while_it_is_read_is_read_again(installation: Ins
             return value
 
         async def set_roles_and_refresh() -> None:
-            view._database.read = read  # type: ignore[method-assign]
+            view._database.look_up = read  # type: ignore[method-assign]
             await set_roles(registrar, "acme", ["ROLE_NEW"])
             await view.fresh()
 
-        view._database.read = read_and_then_change  # type: ignore[method-assign, assignment]
+        view._database.look_up = read_and_then_change  # type: ignore[method-assign, assignment]
 
         assert ("ROLE_NEW",) == (await view.get("client", "acme")).roles
-        view._database.read = read  # type: ignore[method-assign]
+        view._database.look_up = read  # type: ignore[method-assign]
         await view.close()
 
 

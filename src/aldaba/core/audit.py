@@ -134,7 +134,7 @@ class EventChain:
         self._key = key
         self._seed = checkpoint_seed
         self._every = checkpoint_every
-        # Where the chain may stand in the database, by its last link: in several places after commits without an answer.
+        # Where the chain may stand in the database, by its last link; after lost answers there are several places.
         self._ends = {head: length}
         self._linked = (length, head)
         self._last_us = 0
@@ -159,11 +159,14 @@ class EventChain:
         length, mac = self._linked
         return self.writer, length, mac, seal(self._key, self.writer, length, mac)
 
-    def checkpoint(self) -> tuple[Any, ...] | None:
+    def checkpoint(self) -> tuple[str, int, int, str, str] | None:
         """Return (writer, seq, at_us, head, signature) when one is due as of the last `link`."""
+        length, _mac = self._linked
+        return self.sign() if self._since_checkpoint + length - self.length >= self._every else None
+
+    def sign(self) -> tuple[str, int, int, str, str]:
+        """Return a checkpoint as of the last `link`."""
         length, mac = self._linked
-        if self._since_checkpoint + length - self.length < self._every:
-            return None
         message = checkpoint_message(self.writer, length, self._last_us, mac)
         return self.writer, length, self._last_us, mac, signing.sign_checkpoint(self._seed, message).hex()
 

@@ -41,7 +41,7 @@ class UsageNotes:
 
     async def noted_today(self, client_id: str, at: datetime) -> int:
         """Return the requests of a client that the store knows of for the UTC day of an instant."""
-        return await self._database.read(usage.day_counts, client_id, _day(at.toordinal()))
+        return await self._database.look_up(usage.day_counts, client_id, _day(at.toordinal()))
 
 
 def _day(ordinal: int) -> str:

@@ -19,9 +19,15 @@ def open_chain(connection: Connection, head: tuple[str, int, str, str]) -> None:
     connection.execute(insert(audit_chain).values(dict(zip(("writer", "length", "head", "seal"), head, strict=True))))
 
 
-def append(connection: Connection, rows: Sequence[dict[str, Any]], head: tuple[str, int, str, str]) -> None:
-    """Insert events and move the head of their chain; for changes, which are rare and already serial."""
+def append(
+    connection: Connection,
+    rows: Sequence[dict[str, Any]],
+    head: tuple[str, int, str, str],
+    checkpoint: tuple[str, int, int, str, str],
+) -> None:
+    """Insert events, move the head of their chain and sign it; for changes, which are rare and already serial."""
     connection.execute(insert(event), rows)
+    connection.execute(insert(audit_checkpoint).values(checkpoint))
     writer, length, mac, seal = head
     moved = connection.execute(
         update(audit_chain).where(audit_chain.c.writer == writer).values(length=length, head=mac, seal=seal)
@@ -77,6 +83,13 @@ def list_events(
 def checkpoints(connection: Connection, writer: str) -> list[Row[Any]]:
     """Return a writer's signed checkpoints, oldest first."""
     query = select(audit_checkpoint).where(audit_checkpoint.c.writer == writer).order_by(audit_checkpoint.c.seq)
+    return list(connection.execute(query))
+
+
+def checkpoints_since(connection: Connection, at_us: int) -> list[Row[Any]]:
+    """Return every writer's checkpoints from an instant on, oldest first."""
+    columns = audit_checkpoint.c
+    query = select(audit_checkpoint).where(columns.at_us >= at_us).order_by(columns.at_us, columns.writer, columns.seq)
     return list(connection.execute(query))
 
 

@@ -1,10 +1,11 @@
 """Opens the database, refuses a wrong one, and runs statements in transactions."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, delete, insert, update
 from sqlalchemy.engine import make_url
@@ -41,16 +42,38 @@ class Database:
         self.engine = engine
         self._pool = engine.pool()
         self._changes = self._pool.execution_options(change=True)
+        self._translated = _Translated(engine)
+        # Reads that were given up on, until the driver has let go of them.
+        self._given_up: set[asyncio.Task[Any]] = set()
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `function(connection, ...)` in a transaction that changes nothing."""
-        with _Translated():
+        with self._translated:
             async with self._pool.connect() as connection:
                 return await connection.run_sync(function, *args, **kwargs)
 
+    async def look_up(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `read`, for what a request waits for.
+
+        Raises:
+            StoreUnavailable: it took longer than the store may take. (Cancelling would wait for the driver to stop.)
+        """
+        reading = asyncio.ensure_future(self.read(function, *args, **kwargs))
+        done, _ = await asyncio.wait({reading}, timeout=self.engine.timeout_s)
+        if done:
+            return reading.result()
+        self._given_up.add(reading)
+        reading.add_done_callback(self._let_go)
+        raise StoreUnavailable("the database did not answer in time")
+
+    def _let_go(self, reading: asyncio.Task[Any]) -> None:
+        self._given_up.discard(reading)
+        if not reading.cancelled():
+            reading.exception()
+
     async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `function(connection, ...)` in a transaction of its own that no decision rests on."""
-        with _Translated():
+        with self._translated:
             async with self._changes.begin() as connection:
                 return await connection.run_sync(function, *args, **kwargs)
 
@@ -59,7 +82,7 @@ class Database:
 
         From the return on, no decision anywhere rests on what was before.
         """
-        with _Translated():
+        with self._translated:
             async with self._changes.begin() as connection:
                 return await connection.run_sync(self._change, function)
 
@@ -89,12 +112,15 @@ def _count_up(connection: Connection, entries: set[str]) -> None:
 class _Translated:
     """Turns errors of the driver and the pool into `StoreUnavailable`; a broken constraint stays what it is."""
 
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
-            raise StoreUnavailable(str(error.orig)) from error
+            raise self._engine.unavailable(error) from error
         if isinstance(error, PoolTimeout):
             raise StoreUnavailable("no connection became free in time") from error
 

@@ -52,9 +52,11 @@ class RegistryView:
         self._loads: dict[str, _Load] = {}
         self._reader: VersionReader | None = None
         self._waiting: list[asyncio.Future[None]] = []
+        self._served: list[asyncio.Future[None]] = []
         self._reading: asyncio.Task[None] | None = None
         self._reading_since = 0.0
-        self._served: list[asyncio.Future[None]] = []
+        # Reads that were given up on, until the driver has let go of them.
+        self._given_up: set[asyncio.Task[None]] = set()
         self.version = -1
 
     async def get(self, kind: str, key: str) -> Any:
@@ -80,28 +82,34 @@ class RegistryView:
         waiter: asyncio.Future[None] = loop.create_future()
         self._waiting.append(waiter)
         if self._reading is None:
+            self._reading_since = loop.time()
             self._reading = loop.create_task(self._read_versions())
         await waiter
 
     def expire(self, timeout_s: float) -> None:
         """Fail the readers that have waited longer than `timeout_s`; called a few times a second."""
-        loop = asyncio.get_running_loop()
-        if self._reading is None or loop.time() - self._reading_since < timeout_s:
+        reading = self._reading
+        if reading is None or asyncio.get_running_loop().time() - self._reading_since < timeout_s:
             return
-        self._reading.cancel()
+        # The driver may take long to stop: nobody waits for it, and the next read has a connection of its own.
+        self._given_up.add(reading)
+        reading.add_done_callback(self._given_up.discard)
+        reading.cancel()
+        self._fail(StoreUnavailable("the registry version could not be read in time"))
 
     async def close(self) -> None:
         """Give the version reader's connection back."""
-        if self._reading is not None:
-            self._reading.cancel()
-        if self._reader is not None:
-            await self._reader.close()
+        self.expire(0.0)
+        if self._given_up:
+            await asyncio.wait(self._given_up, timeout=self._database.engine.timeout_s)
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await reader.close()
 
     # -- the version --------------------------------------------------------------------------------------------------
 
     async def _read_versions(self) -> None:
         loop = asyncio.get_running_loop()
-        error: Exception | None = None
         try:
             while self._waiting:
                 self._served, self._waiting = self._waiting, []
@@ -111,31 +119,31 @@ class RegistryView:
                     if not waiter.done():
                         waiter.set_result(None)
                 self._served = []
-        except StoreUnavailable as unavailable:
-            error = unavailable
-        except asyncio.CancelledError:
-            error = StoreUnavailable("the registry version could not be read in time")
-        finally:
             self._reading = None
-            if error is not None:
-                await self._fail(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must get an answer
+            self._fail(error)
 
     async def _read_version(self) -> None:
-        if self._reader is None:
-            self._reader = await self._database.engine.open_versions()
-        version, entries = await self._reader.read(self.version)
+        # While the connection is at work it is this read's own: it is closed with a read that fails or is given up.
+        reader, self._reader = self._reader, None
+        if reader is None:
+            reader = await self._database.engine.open_versions()
+        try:
+            version, entries = await reader.read(self.version)
+        except BaseException:
+            await reader.close()
+            raise
+        self._reader = reader
         if version != self.version:
             self._forget(entries)
             self.version = version
 
-    async def _fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception) -> None:
         waiters, self._served, self._waiting = self._served + self._waiting, [], []
-        reader, self._reader = self._reader, None
+        self._reading = None
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(error)
-        if reader is not None:
-            await reader.close()
 
     def _forget(self, entries: list[str] | None) -> None:
         if entries is None:
@@ -147,7 +155,9 @@ class RegistryView:
             return
         for entry in entries:
             kind, _, key = entry.partition("/")
-            self._kept[kind].pop(key, None)
+            # A newer program may have kinds of entries that this one keeps nothing of.
+            if kind in self._kept:
+                self._kept[kind].pop(key, None)
             self._absent.pop(entry, None)
             if entry in self._loads:
                 self._loads[entry].stale = True
@@ -169,7 +179,7 @@ class RegistryView:
         try:
             while True:
                 load.stale = False
-                value = await self._database.read(self._loaders[kind], key)
+                value = await self._database.look_up(self._loaders[kind], key)
                 # The view may have been told, while the read was under way, of a change the read did not see.
                 if not load.stale:
                     break

@@ -188,7 +188,7 @@ audit_checkpoint = Table(
     metadata,
     Column("writer", Text, nullable=False),
     Column("seq", BigInteger, nullable=False),
-    Column("at_us", BigInteger, nullable=False),
+    Column("at_us", BigInteger, nullable=False, index=True),
     Column("head", Text, nullable=False),
     Column("signature", Text, nullable=False),
     PrimaryKeyConstraint("writer", "seq"),

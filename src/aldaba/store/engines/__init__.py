@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from aldaba.errors import StoreUnavailable
@@ -99,6 +100,9 @@ class Engine(Protocol):
 
     async def open_versions(self) -> VersionReader:
         """Open the connection that reads the registry version."""
+
+    def unavailable(self, error: DBAPIError) -> StoreUnavailable:
+        """Return what to raise for an error of the driver: `Damaged` where the database is not whole."""
 
     def lock_registry(self, connection: Connection) -> None:
         """Keep ledger batches and other changes out until this transaction ends."""

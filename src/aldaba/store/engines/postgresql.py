@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from aldaba.errors import StoreUnavailable
@@ -57,6 +58,7 @@ class Postgres:
             pool_size=self.pool_size,
             pool_timeout=self.timeout_s,
             pool_pre_ping=True,
+            hide_parameters=True,
         )
 
     def check_sound(self, connection: Connection, *, thorough: bool) -> None:
@@ -80,6 +82,10 @@ class Postgres:
                     self.conninfo, autocommit=True, prepare_threshold=0, **self.settings
                 )
             )
+
+    def unavailable(self, error: DBAPIError) -> StoreUnavailable:
+        """Return what to raise for an error of the driver."""
+        return StoreUnavailable(str(error.orig))
 
     def lock_registry(self, connection: Connection) -> None:
         """Take the registry lock alone."""

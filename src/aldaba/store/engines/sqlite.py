@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, event
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from aldaba.errors import Damaged
+from aldaba.errors import Damaged, StoreUnavailable
 from aldaba.store.engines import (
     CHANGES_KEPT,
     EVENT_COLUMNS,
@@ -45,7 +45,12 @@ class Sqlite:
     def pool(self) -> AsyncEngine:
         """Return pooled connections; a change begins with the write lock, so that it never has to upgrade a read."""
         engine = create_async_engine(
-            f"sqlite+aiosqlite:///{self.path}", connect_args={"timeout": self.timeout_s}, pool_size=2, max_overflow=3
+            f"sqlite+aiosqlite:///{self.path}",
+            connect_args={"timeout": self.timeout_s},
+            pool_size=2,
+            max_overflow=3,
+            pool_timeout=self.timeout_s,
+            hide_parameters=True,
         )
 
         @event.listens_for(engine.sync_engine, "connect")
@@ -82,6 +87,12 @@ class Sqlite:
         """Open the connection that reads the registry version."""
         return SqliteVersions(self.connect())
 
+    def unavailable(self, error: DBAPIError) -> StoreUnavailable:
+        """Return what to raise for an error of the driver: `Damaged` where the file is not whole."""
+        if getattr(error.orig, "sqlite_errorname", None) in DAMAGE:
+            return Damaged(f"the database is damaged ({error.orig}); restore a backup")
+        return StoreUnavailable(str(error.orig))
+
     def lock_registry(self, connection: Connection) -> None:
         """Do nothing: `BEGIN IMMEDIATE` holds the only write lock there is."""
 
@@ -89,16 +100,14 @@ class Sqlite:
         """Raise `Damaged` where the file is not whole. A large one is read in full only when asked to."""
         if not thorough and self.path.stat().st_size > LARGE:
             return
-        try:
-            fault = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-        except DatabaseError as error:
-            raise Damaged(f"the database is damaged ({error.orig}); restore a backup") from error
+        fault = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
         if fault != "ok":
             raise Damaged(f"the database is damaged ({fault}); restore a backup")
 
 
 # Checking so many bytes at every start takes about a tenth of a second.
 LARGE = 64 * 1024 * 1024
+DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 # In WAL mode only FULL flushes at each commit (threats section 12).
 PRAGMAS = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON")
 

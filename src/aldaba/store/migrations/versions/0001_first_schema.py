@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("signature", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("writer", "seq"),
     )
+    op.create_index("ix_audit_checkpoint_at_us", "audit_checkpoint", ["at_us"], unique=False)
     op.create_table(
         "event",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
