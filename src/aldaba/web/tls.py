@@ -144,11 +144,8 @@ def shown_by_peer(ssl_object: ssl.SSLObject) -> dict[str, Any]:
     The chain is what was sent with the certificate, without it. Nothing is said of whether it is good.
     """
     certificate = ssl_object.getpeercert(binary_form=True)
-    return {
-        "certificate": certificate,
-        "chain": tuple(der for der in _unverified_chain(ssl_object) if der != certificate),
-        "version": ssl_object.version(),
-    }
+    chain = () if certificate is None else tuple(der for der in _unverified_chain(ssl_object) if der != certificate)
+    return {"certificate": certificate, "chain": chain, "version": ssl_object.version()}
 
 
 def _unverified_chain(ssl_object: Any) -> list[bytes]:
