@@ -8,22 +8,13 @@ import msgspec
 from sqlalchemy import Connection, Row
 
 from aldaba.core.audit import REGISTRY_WRITER, START, checkpoint_message, link, seal
+from aldaba.core.checkpoints import Checkpoint
 from aldaba.core.proofs import Secrets
 from aldaba.crypto import signing
 from aldaba.model.events import Event
 from aldaba.store import audit
 
 _COLUMNS = Event.__struct_fields__
-
-
-class Checkpoint(msgspec.Struct, frozen=True):
-    """A signed statement of where a chain stood, as the checkpoint file has it, one JSON object a line."""
-
-    writer: str
-    seq: int
-    at_us: int
-    head: str
-    signature: str
 
 
 class Verdict(NamedTuple):

@@ -93,7 +93,8 @@ class Registrar:
         chain = self._chain(change)
         rows = chain.link([event])
         columns = ("writer", "seq", *Event.__struct_fields__, "mac")
-        audit.append(change.connection, [dict(zip(columns, row, strict=True)) for row in rows], chain.head())
+        events = [dict(zip(columns, row, strict=True)) for row in rows]
+        audit.append(change.connection, events, chain.head(), chain.sign())
 
     def _chain(self, change: Change) -> EventChain:
         # Changes are serial, so the head that this transaction reads is the last one.
@@ -102,7 +103,7 @@ class Registrar:
             REGISTRY_WRITER,
             self.secrets.audit_chain,
             self.secrets.checkpoints,
-            checkpoint_every=0,
+            checkpoint_every=1,
             length=length,
             head=head,
         )

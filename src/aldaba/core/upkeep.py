@@ -9,6 +9,7 @@ from datetime import timedelta
 import structlog
 
 from aldaba.core import Core
+from aldaba.core.checkpoints import CheckpointFile
 from aldaba.errors import Reason, StoreUnavailable
 from aldaba.model import networks
 from aldaba.model.networks import parse_address
@@ -27,10 +28,11 @@ FAILURES = (Reason.CLIENT_UNKNOWN.value, Reason.CREDENTIAL_WRONG.value)
 RESTORED = 100_000
 
 
-async def upkeep(core: Core, timeout_s: float) -> None:
+async def upkeep(core: Core, timeout_s: float, kept: CheckpointFile | None) -> None:
     """Run until cancelled.
 
     Args:
+        kept: where checkpoints are kept outside the database.
         timeout_s: how long the store may take before those who wait for it are told that it is not available.
     """
     tick = 0
@@ -41,10 +43,10 @@ async def upkeep(core: Core, timeout_s: float) -> None:
         core.view.expire(timeout_s)
         tick += 1
         if tick % TICKS_PER_NOTE == 0 and (notes is None or notes.done()):
-            notes = asyncio.create_task(_note(core))
+            notes = asyncio.create_task(_note(core, kept))
 
 
-async def _note(core: Core) -> None:
+async def _note(core: Core, kept: CheckpointFile | None) -> None:
     if core.clock.behind() > CLOCK_ALARM:
         log.error("the system's clock was set back; going on with the time before", behind=str(core.clock.behind()))
     if core.trust.follow():
@@ -53,8 +55,12 @@ async def _note(core: Core) -> None:
         # So that the ledger never has to read a long list of changes.
         await core.view.fresh()
         await core.usage.flush()
+        if kept is not None:
+            await kept.follow(core.database)
     except StoreUnavailable as error:
         log.warning("the database is not available", error=str(error))
+    except OSError as error:
+        log.error("audit.checkpoint_file cannot be written", error=str(error))
 
 
 async def restore_failures(core: Core) -> None:

@@ -13,6 +13,7 @@ import structlog
 from aldaba.config import Config
 from aldaba.core import Core
 from aldaba.core.audit import EventChain
+from aldaba.core.checkpoints import CheckpointFile
 from aldaba.core.clock import Clock
 from aldaba.core.keyring import Keyring
 from aldaba.core.keys import ensure_keys
@@ -101,7 +102,7 @@ async def open_core(config: Config) -> AsyncIterator[Core]:
         await registrar.open_writer(core.ledger.writer)
         await core.view.fresh()
         await restore_failures(core)
-        tending = asyncio.create_task(upkeep(core, timeout_s))
+        tending = asyncio.create_task(upkeep(core, timeout_s, _checkpoint_file(config)))
         stack.push_async_callback(_cancel, tending)
         yield core
 
@@ -143,6 +144,10 @@ def _trust(config: Config) -> Trust:
         stale_crl=StaleCrl(config.mtls.crl_stale),
     )
     return Trust(config.mtls.anchors, config.mtls.crls, policy)
+
+
+def _checkpoint_file(config: Config) -> CheckpointFile | None:
+    return CheckpointFile(config.audit.checkpoint_file) if config.audit.checkpoint_file else None
 
 
 def _limits(config: Config, clock: Clock) -> Limits:

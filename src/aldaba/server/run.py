@@ -13,8 +13,8 @@ from aldaba.config import Config
 from aldaba.logs import set_up_logs
 from aldaba.server.build import open_core
 from aldaba.server.listeners import Bound, bind_all, listeners_of
+from aldaba.server.workers import supervise
 from aldaba.web.metrics import Metrics
-from aldaba.workers import supervise
 
 __all__ = ["Bound", "serve", "serve_in_process"]
 
