@@ -68,9 +68,9 @@ class Listeners:
         contexts = tuple(listener.context for listener in self._listeners if listener.context is not None)
         self._heartbeat = Heartbeat(limits.sweep_s, (*(context.follow for context in contexts), *each_second))
         self._on_handshake_refused = on_handshake_refused
-        admission = Admission(limits, exempt)
+        self.admission = Admission(limits, exempt)
         self._doors = [
-            Door(listener.app, limits, admission, self._heartbeat, listener.hosts, on_refused)
+            Door(listener.app, limits, self.admission, self._heartbeat, listener.hosts, on_refused)
             for listener in self._listeners
         ]
         self._state = ServerState()
