@@ -25,6 +25,8 @@ _INSTANT: Object = {
     "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$",
     "description": "UTC, in whole seconds, with a literal `Z`.",
 }
+# A NUL makes a body malformed (threats A13).
+_TEXT: Object = {"type": "string", "pattern": r"^[^\u0000]*$"}
 _COUNTERS: Object = {
     "apiUsage": {
         "type": "integer",
@@ -51,9 +53,10 @@ def _known(type_: str, description: str, **more: Any) -> Object:
 SCHEMAS: Object = {
     "TokenRequest": _object(
         {
-            "userName": {"type": "string", "description": "The account's user name."},
-            "apiKey": {"type": "string", "format": "password", "description": "The account's API key."},
-        }
+            "userName": {**_TEXT, "description": "The account's user name."},
+            "apiKey": {**_TEXT, "format": "password", "description": "The account's API key."},
+        },
+        additionalProperties=False,
     ),
     "Token": _object(
         {
