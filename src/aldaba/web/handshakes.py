@@ -7,6 +7,7 @@ counted nowhere and refused certificates seen by nobody.
 import asyncio
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 
 import structlog
@@ -107,12 +108,23 @@ class Handshakes:
                 # It covers what is still to be sent as well.
                 ssl_shutdown_timeout=limits.slow_reader_s,
             )
+            _acknowledge(connection)
         except ssl.SSLError as error:
             if self._on_refused is not None:
                 self._on_refused(address, _reason(error))
         except OSError:
             # Gone, or too slow: nothing was refused.
             return
+
+
+def _acknowledge(connection: socket.socket) -> None:
+    """Acknowledge the end of the handshake at once.
+
+    Without tickets we have nothing to send then, and the system would wait 40 ms for something; a caller with Nagle's
+    algorithm does not send his request before.
+    """
+    if sys.platform == "linux":
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 def _reason(error: ssl.SSLError) -> str:
