@@ -46,7 +46,7 @@ CAUSES: Mapping[Reason, str] = {
 }
 
 # Found out before there is a route, so said in the words of the dialect itself.
-BEFORE_THE_ROUTE = frozenset({Reason.PEER_CONTRADICTORY, Reason.PATH_UNKNOWN, Reason.METHOD_NOT_ALLOWED})
+BEFORE_THE_ROUTE = frozenset({Reason.PATH_UNKNOWN})
 
 # The caller's requests are counted by then.
 AFTER_COUNTING = frozenset({Reason.TOO_MANY_REQUESTS, Reason.DEVICE_UNKNOWN})

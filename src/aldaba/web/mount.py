@@ -80,7 +80,7 @@ class Mounted:
         except BadPeer as error:
             call = Call(call_id, self._service, self._peers.socket_peer(scope), UNROUTED, Known())
             contradiction = Refusal(Reason.PEER_CONTRADICTORY, str(error))
-            return UNROUTED, await self._refuse(contradiction, self._dialect.words, call)
+            return UNROUTED, await self._refuse(contradiction, self._table.words_at(scope["aldaba.path"]), call)
         known = Known(ignored=scope.get("aldaba.ignored", ()))
         try:
             route, params = self._table.find(scope["method"], scope["aldaba.path"])
@@ -88,7 +88,7 @@ class Mounted:
             if (document := self._document(scope)) is not None:
                 return "document", document
             call = Call(call_id, self._service, peer, UNROUTED, known)
-            return UNROUTED, await self._refuse(refusal, self._dialect.words, call)
+            return UNROUTED, await self._refuse(refusal, self._table.words_at(scope["aldaba.path"]), call)
         call = Call(call_id, self._service, peer, route.action, known)
         return route.action, await self._handle(route, call, params, scope, receive)
 

@@ -66,6 +66,7 @@ class Table(Generic[Words]):
 
     def __init__(self, dialect: Dialect[Words]) -> None:
         self._any_case = dialect.any_case
+        self._words = dialect.words
         self._plain: dict[bytes, dict[str, Route[Words]]] = {}
         self._patterns: list[tuple[re.Pattern[str], dict[str, Route[Words]]]] = []
         for route in dialect.routes:
@@ -85,6 +86,14 @@ class Table(Generic[Words]):
         if route is None:
             raise Refusal(Reason.METHOD_NOT_ALLOWED, expected=" or ".join(methods), seen=method, allow=tuple(methods))
         return route, params
+
+    def words_at(self, raw_path: bytes) -> Mapping[Reason, Words]:
+        """Return how reasons are said on a path, whatever the method; the dialect's own words where no route is."""
+        try:
+            methods = self._plain.get(raw_path.lower() if self._any_case else raw_path) or self._match(raw_path)[0]
+        except Refusal:
+            return self._words
+        return next(iter(methods.values())).words
 
     def _match(self, raw_path: bytes) -> tuple[dict[str, Route[Words]], dict[str, str]]:
         path = raw_path.decode("ascii", "replace")

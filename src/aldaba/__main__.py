@@ -1,0 +1,5 @@
+"""`python -m aldaba` is `aldaba`."""
+
+from aldaba.cli import main
+
+main()
