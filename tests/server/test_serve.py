@@ -53,6 +53,25 @@ async def test_a_change_from_beside_counts_at_the_next_request(installation: Ins
         assert [200, 403, 200, 401] == statuses
 
 
+async def test_who_is_enabled_again_gets_a_token_at_the_next_request(installation: Installation) -> None:
+    async with (
+        installation.registrar() as registrar,
+        served(installation.directory, environ_of(installation)) as server,
+        httpx2.AsyncClient() as client,
+    ):
+        shown = await fleet_client(registrar)
+        await token_for(client, server.url, shown.name, shown.key)
+        await disable_client(registrar, shown.name)
+        body = {"userName": shown.name, "apiKey": shown.key}
+        refused = await client.post(f"{server.url}/fleet/api/Auth/Token", json=body)
+        # The wait after a failure has to pass first; what changes meanwhile is the client.
+        await asyncio.sleep(1.1)
+        await enable_client(registrar, shown.name)
+
+        assert 401 == refused.status_code
+        await token_for(client, server.url, shown.name, shown.key)
+
+
 async def test_sigterm_answers_what_was_accepted_and_keeps_every_acknowledged_event(installation: Installation) -> None:
     async with installation.registrar() as registrar:
         shown = await fleet_client(registrar)
@@ -125,7 +144,7 @@ async def test_several_processes_serve_one_that_dies_is_started_again_and_all_st
     tmp_path: Path, migrated_postgresql: str
 ) -> None:
     redis = free_port()
-    command = [needs("redis-server"), "--port", str(redis), "--bind", "127.0.0.1", "--save", ""]
+    command = [str(needs("redis-server")), "--port", str(redis), "--bind", "127.0.0.1", "--save", ""]
     store = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
     try:
         installation = install(tmp_path, migrated_postgresql)

@@ -29,6 +29,8 @@ async def issue(core: Core, call: Call, evidence: Evidence) -> IssuedToken:
         Refusal: nobody is proven, or one who may not act now.
     """
     while True:
+        # A refusal must not rest on old data either: who was enabled a moment ago gets a token now.
+        await core.view.fresh()
         version = core.view.version
         at = core.clock.now()
         proven = await authenticate(core, call, evidence, at)
@@ -39,7 +41,6 @@ async def issue(core: Core, call: Call, evidence: Evidence) -> IssuedToken:
         try:
             await core.ledger.write(event, Basis(version, _rests_on(call.service, proven)))
         except Moved:
-            await core.view.fresh()
             continue
         core.usage.note(proven.client.id, proven.credential.id, at)
         return token
