@@ -30,6 +30,7 @@ from aldaba.crypto.certificates import (
     common_name,
     key_sha256,
     key_usage,
+    parse_anchors,
     self_signed_client,
 )
 from tests.crypto.made_certificates import named, replaced
@@ -496,3 +497,28 @@ def test_an_anchor_that_could_never_vouch_is_refused_when_it_is_registered(autho
             check_anchor(certificate)
         causes.append(refused.value.cause)
     assert [Cause.UNTRUSTED, Cause.WEAK_KEY, Cause.WEAK_KEY] == causes
+
+
+def test_a_file_of_anchors_is_read_in_full_and_the_bad_one_is_named(authority: Authority) -> None:
+    other = Authority.create("Other", at=NOW)
+    client = authority.client("acme", at=NOW)
+
+    assert [authority.certificate, other.certificate] == parse_anchors(authority.pem + b"\n" + other.pem)
+    with pytest.raises(CertificateRefused, match="certificate 2 of the file: neither a CA"):
+        parse_anchors(authority.pem + client.pem + other.pem)
+
+
+@pytest.mark.parametrize("data", [b"", b"<html>", b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"])
+def test_a_file_without_anchors_is_refused(data: bytes) -> None:
+    with pytest.raises(CertificateRefused) as refused:
+        parse_anchors(data)
+    assert Cause.UNPARSABLE == refused.value.cause
+
+
+def test_an_anchor_with_a_part_that_cannot_be_read_is_refused_before_any_request(authority: Authority) -> None:
+    issued = authority.client("acme", at=NOW, usage=key_usage("digital_signature", "key_cert_sign"), is_ca=True)
+    unreadable = replaced(issued, authority, b"\x0c\x04acme", b"\x0c\x04\xff\xff\xff\xff")
+
+    with pytest.raises(CertificateRefused) as refused:
+        Verifier([x509.load_der_x509_certificate(unreadable)], policy=STRICT)
+    assert Cause.UNPARSABLE == refused.value.cause

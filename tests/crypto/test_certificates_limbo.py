@@ -24,6 +24,7 @@ from aldaba.crypto.certificates import (
     Policy,
     Verifier,
     load_crl,
+    parse_anchors,
     parse_certificate,
     parsing,
     profile,
@@ -191,6 +192,24 @@ def test_limbo_refuses_for_the_host_what_has_a_good_chain(name: str) -> None:
 def test_limbo_is_refused_for_the_cause_it_is_about(name: str, cause: Cause) -> None:
     with pytest.raises(CertificateRefused) as refused:
         verify(CASES[name], ServerVerifier)
+    assert cause == refused.value.cause
+
+
+@pytest.mark.parametrize(
+    "name, cause",
+    [
+        ("rfc5280::root-non-critical-basic-constraints", Cause.EXTENSION),
+        ("rfc5280::ski::root-missing-ski", Cause.EXTENSION),
+        ("rfc5280::root-inconsistent-ca-extensions", Cause.USAGE),
+        ("webpki::forbidden-weak-rsa-key-in-root", Cause.WEAK_KEY),
+        ("webpki::forbidden-dsa-root", Cause.WEAK_KEY),
+    ],
+)
+def test_limbo_roots_that_vouch_for_nobody_are_refused_when_they_are_registered(name: str, cause: Cause) -> None:
+    (root,) = CASES[name]["trusted_certs"]
+
+    with pytest.raises(CertificateRefused) as refused:
+        parse_anchors(root.encode())
     assert cause == refused.value.cause
 
 

@@ -5,8 +5,8 @@ Start at `Verifier`. It says whether a certificate is good and whose it is; who 
 
 from aldaba.crypto.certificates.authority import Authority, key_usage, self_signed_client
 from aldaba.crypto.certificates.issued import Issued, Validity
+from aldaba.crypto.certificates.issuers import check_anchor, parse_anchors
 from aldaba.crypto.certificates.parsing import parse_certificate, parse_certificate_upload
-from aldaba.crypto.certificates.path import check_anchor
 from aldaba.crypto.certificates.profile import common_name, key_sha256
 from aldaba.crypto.certificates.refusal import Cause, CertificateRefused
 from aldaba.crypto.certificates.revocation import Crl, load_crl
@@ -28,6 +28,7 @@ __all__ = [
     "key_sha256",
     "key_usage",
     "load_crl",
+    "parse_anchors",
     "parse_certificate",
     "parse_certificate_upload",
     "self_signed_client",

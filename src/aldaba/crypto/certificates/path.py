@@ -8,16 +8,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.x509 import verification
 
+from aldaba.crypto.certificates.issuers import require_understood
 from aldaba.crypto.certificates.parsing import MALFORMED
-from aldaba.crypto.certificates.profile import (
-    extension_of,
-    has_strong_signature,
-    is_self_signed,
-    require_strong_key,
-)
+from aldaba.crypto.certificates.profile import extension_of, has_strong_signature, is_self_signed
 from aldaba.crypto.certificates.refusal import Cause, CertificateRefused
 
 # The client's certificate is at depth 0 and the anchor at most at depth 3, so there are at most two certificates
@@ -58,39 +53,8 @@ def build_path(
     except (verification.VerificationError, *MALFORMED) as error:
         raise CertificateRefused(Cause.UNTRUSTED, f"no chain to an anchor: {error}") from error
     for issuer in chain[1:]:
-        _require_understood(issuer)
+        require_understood(issuer)
     return chain
-
-
-def check_anchor(certificate: x509.Certificate) -> x509.Certificate:
-    """Tell an operator, when a certificate is registered as an anchor, why it could never be one.
-
-    Returns:
-        The same certificate: a CA's, or a self-signed one, which is good for itself alone.
-
-    Raises:
-        CertificateRefused: untrusted, weak_key, usage, extension.
-    """
-    _require_understood(certificate)
-    extensions = certificate.extensions
-    constraints = extension_of(extensions, x509.BasicConstraints)
-    if constraints is None or not constraints.ca:
-        if not is_self_signed(certificate):
-            raise CertificateRefused(Cause.UNTRUSTED, "neither a CA certificate nor self-signed: register its CA")
-        return certificate
-
-    usage = extension_of(extensions, x509.KeyUsage)
-    if usage is not None and not usage.key_cert_sign:
-        raise CertificateRefused(Cause.USAGE, "a CA certificate whose key usage does not have keyCertSign")
-    if not extensions.get_extension_for_class(x509.BasicConstraints).critical:
-        raise CertificateRefused(Cause.EXTENSION, "a CA certificate whose basicConstraints are not critical")
-    if extension_of(extensions, x509.SubjectKeyIdentifier) is None:
-        raise CertificateRefused(Cause.EXTENSION, "a CA certificate without subjectKeyIdentifier")
-    if isinstance(certificate.public_key(), ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
-        raise CertificateRefused(
-            Cause.WEAK_KEY, "signatures of an Ed25519 or Ed448 CA are not verified here: use ECDSA"
-        )
-    return certificate
 
 
 def explain_failure(
@@ -172,18 +136,3 @@ def _check_ca_key_identifier(
     own = extension_of(certificate.extensions, x509.SubjectKeyIdentifier)
     if own is not None and own.digest != identifier.key_identifier and is_self_signed(certificate):
         raise ValueError("a self-signed issuer has an authority key identifier that is not its own")
-
-
-def _require_understood(issuer: x509.Certificate) -> None:
-    """Refuse an issuer with rules we do not apply, and an anchor with a key we would not accept from anybody else."""
-    require_strong_key(issuer)
-    if extension_of(issuer.extensions, x509.PolicyConstraints) is not None:
-        raise CertificateRefused(Cause.EXTENSION, "an issuer has policy constraints, which are not processed here")
-
-    # The library applies constraints on alternative names only, and the name that counts here is in the subject.
-    constraints = extension_of(issuer.extensions, x509.NameConstraints)
-    if constraints is None:
-        return
-    for constraint in (*(constraints.permitted_subtrees or ()), *(constraints.excluded_subtrees or ())):
-        if isinstance(constraint, x509.DirectoryName):
-            raise CertificateRefused(Cause.EXTENSION, "an issuer is constrained to subject names: not processed here")

@@ -102,13 +102,17 @@ class Verifier:
     """Anchors, revocation lists and policy, as they are at one moment. It never changes: make another one.
 
     An anchor is the certificate of a CA, or a registered self-signed certificate, which is good for itself alone and
-    byte for byte: another one over the same key must be registered again.
+    byte for byte: another one over the same key must be registered again. No anchors is a verifier that refuses all.
+
+    Raises:
+        CertificateRefused: an anchor is not readable in every part.
     """
 
     def __init__(self, anchors: Sequence[x509.Certificate], crls: Sequence[Crl] = (), *, policy: Policy) -> None:
         self.policy = policy
-        self._anchors = tuple(anchors)
-        self._anchor_thumbprints = frozenset(_thumbprint(anchor) for anchor in anchors)
+        # The library reads a part only when it is asked for: better to fail here than at somebody's request.
+        self._anchors = tuple(parse_certificate(anchor.public_bytes(Encoding.DER)) for anchor in anchors)
+        self._anchor_thumbprints = frozenset(_thumbprint(anchor) for anchor in self._anchors)
         self._path_builder = path.path_builder(self._anchors)
         self._crls = _newest_by_issuer(crls)
 
