@@ -1,0 +1,70 @@
+"""What a command reads and writes: the three streams, the environment, the working folder; all handed in."""
+
+import io
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from getpass import getpass
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from rich.console import Console
+
+# Wide enough for every table: what is piped into another program is not folded.
+_UNBOUNDED = 10_000
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """Where a command runs."""
+
+    stdin: BinaryIO
+    stdout: TextIO
+    stderr: TextIO
+    environ: Mapping[str, str]
+    folder: Path
+
+    @classmethod
+    def of_this_process(cls) -> "Terminal":
+        """Return the terminal of this process."""
+        for stream in (sys.stdout, sys.stderr):
+            # A terminal that knows no check mark shows its code instead of stopping the command.
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        return cls(sys.stdin.buffer, sys.stdout, sys.stderr, os.environ, Path.cwd())
+
+    def write(self, text: str) -> None:
+        """Write a line of the result to standard output."""
+        self.stdout.write(f"{text}\n")
+
+    def note(self, text: str) -> None:
+        """Write a line to standard error: for the person at the terminal, no part of the result."""
+        self.stderr.write(f"{text}\n")
+
+    def console(self, file: TextIO | None = None) -> Console:
+        """Return what lays text out in the width of standard output, in colour where that is a terminal.
+
+        Args:
+            file: where to write; standard output when not given.
+        """
+        on_terminal = self.stdout.isatty()
+        return Console(
+            file=file or self.stdout,
+            force_terminal=on_terminal,
+            width=None if on_terminal else _UNBOUNDED,
+            highlight=False,
+            _environ=self.environ,
+        )
+
+    def ask_secret(self, prompt: str) -> str | None:
+        """Ask for a secret without showing it; None where nobody sits at standard input."""
+        return getpass(prompt, stream=self.stderr) if self.stdin.isatty() else None
+
+    def close(self) -> None:
+        """Write out what is still held back; whoever has stopped reading misses nothing."""
+        try:
+            self.stdout.flush()
+        except BrokenPipeError:
+            # The interpreter flushes once more at its end, and would complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
