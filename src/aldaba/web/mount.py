@@ -103,9 +103,9 @@ class Mounted:
             return await self._refuse(refusal, route.words, call)
         except (Overloaded, StoreUnavailable) as error:
             return self._cannot(error, route.words, call)
-        except Exception:
+        except Exception as error:
             log.exception("internal error", request_id=call.id)
-            return self._say(Refusal(Reason.INTERNAL), route.words, call)
+            return await self._refuse(Refusal(Reason.INTERNAL, type(error).__name__), route.words, call)
 
     def _document(self, scope: Scope) -> Answer | None:
         return self._documents.get(scope["aldaba.path"]) if scope["method"] in ("GET", "HEAD") else None
@@ -116,6 +116,9 @@ class Mounted:
         except (Overloaded, StoreUnavailable) as error:
             # What cannot be recorded is not told: the caller learns only that we cannot answer now.
             return self._cannot(error, words, call)
+        except Exception:
+            log.exception("internal error while recording a refusal", request_id=call.id)
+            return self._say(Refusal(Reason.INTERNAL), words, call)
         return self._say(refusal, words, call)
 
     def _cannot(self, error: Overloaded | StoreUnavailable, words: Mapping[Reason, Any], call: Call) -> Answer:
