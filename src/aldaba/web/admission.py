@@ -45,9 +45,9 @@ class Admission:
         """Admit a connection, or return False: it is to be closed at once."""
         source = self._source(address)
         neighbours = self._by_source.get(source, set())
-        if source and len(neighbours) >= self._limits.connections_per_address and not _make_room(neighbours):
+        if source and len(neighbours) >= self._limits.connections_per_address and not self._make_room(neighbours):
             return False
-        if len(self._sources) >= self._limits.connections and not _make_room(self._sources):
+        if len(self._sources) >= self._limits.connections and not self._make_room(self._sources):
             return False
         self._sources[connection] = source
         self._by_source.setdefault(source, set()).add(connection)
@@ -67,11 +67,12 @@ class Admission:
         parsed = parse_address(address)
         return "" if contains(self._exempt, parsed) else prefix_of(parsed)
 
-
-def _make_room(connections: Iterable[Connection]) -> bool:
-    waiting = [(since, connection) for connection in connections if (since := connection.waiting_since) is not None]
-    waiting.sort(key=lambda pair: pair[0])
-    leaving = waiting[: 1 + len(waiting) // _SHARE]
-    for _since, connection in leaving:
-        connection.evict()
-    return bool(leaving)
+    def _make_room(self, connections: Iterable[Connection]) -> bool:
+        waiting = [(since, connection) for connection in connections if (since := connection.waiting_since) is not None]
+        waiting.sort(key=lambda pair: pair[0])
+        leaving = waiting[: 1 + len(waiting) // _SHARE]
+        for _since, connection in leaving:
+            # At once, since the connection itself ends later: the next newcomer must not chase away as many again.
+            self.leave(connection)
+            connection.evict()
+        return bool(leaving)

@@ -45,7 +45,8 @@ class Handshakes:
         self._context = context
         self._protocol = protocol
         self._on_refused = on_refused
-        self._running: set[asyncio.Task[None]] = set()
+        # In the order in which they began.
+        self._running: dict[asyncio.Task[None], None] = {}
         self._accepting = False
 
     def start(self) -> None:
@@ -84,12 +85,16 @@ class Handshakes:
         if not self._door.admission.enter(protocol, address):
             connection.close()
             return
+        if len(self._running) >= self._door.limits.handshakes:
+            oldest = next(iter(self._running))
+            del self._running[oldest]
+            oldest.cancel()
         task = self._loop.create_task(self._shake(connection, address, protocol))
         protocol.handshake = task
-        self._running.add(task)
+        self._running[task] = None
 
         def ended(_task: asyncio.Task[None]) -> None:
-            self._running.discard(task)
+            self._running.pop(task, None)
             if protocol.handshake is not None:
                 self._door.admission.leave(protocol)
                 connection.close()

@@ -13,6 +13,8 @@ class Limits:
         idle_s: between connecting, or the last answer, and the first byte of a request.
         slow_reader_s: while an answer waits for the caller to take more of it.
         handshake_s: for the whole TLS handshake.
+        handshakes: how many of them go on at once on a listening socket; beyond, the oldest is cut. Each takes 60 KiB,
+            ten times a connection of plain HTTP, and a good one is done in milliseconds.
         linger_s: how long what is still sent to a refused connection is thrown away, so that the caller can read why.
         linger_bytes: how much of it.
         sweep_s: how often deadlines are looked at; each is kept to within one sweep.
@@ -27,6 +29,7 @@ class Limits:
     idle_s: float = 30.0
     slow_reader_s: float = 30.0
     handshake_s: float = 10.0
+    handshakes: int = 1_000
     linger_s: float = 2.0
     linger_bytes: int = 256 * 1024
     sweep_s: float = 1.0
