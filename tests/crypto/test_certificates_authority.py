@@ -119,6 +119,14 @@ def test_nothing_that_is_there_is_overwritten(tmp_path: Path, present: str) -> N
     assert ["mine"] == [path.read_text() for path in tmp_path.iterdir()]
 
 
+def test_a_link_in_the_place_of_the_key_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "ca.key").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(FileExistsError):
+        Authority.create("Root").write(tmp_path / "ca.pem", tmp_path / "ca.key")
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_an_authority_that_was_written_goes_on_where_it_was(tmp_path: Path) -> None:
     written = Authority.create("Root", at=NOW)
     written.write(tmp_path / "ca.pem", tmp_path / "ca.key")
