@@ -11,7 +11,7 @@ import structlog
 from cryptography import x509
 
 from aldaba.core.proofs import Certificates
-from aldaba.crypto.certificates import Cause, CertificateRefused, Crl, Policy, Verifier, load_crl
+from aldaba.crypto.certificates import Cause, CertificateRefused, Crl, Policy, Verifier, load_crl, parse_anchors
 from aldaba.errors import Impossible
 
 log = structlog.get_logger()
@@ -95,11 +95,11 @@ class Trust:
         anchors: list[x509.Certificate] = []
         for file in self._anchor_files:
             try:
-                anchors += x509.load_pem_x509_certificates(file.read_bytes())
+                anchors += parse_anchors(file.read_bytes())
             except OSError as error:
                 raise Impossible(f"mtls.anchors: {file} cannot be read: {error.strerror}") from error
-            except ValueError as error:
-                raise Impossible(f"mtls.anchors: {file} holds no PEM certificates") from error
+            except CertificateRefused as error:
+                raise Impossible(f"mtls.anchors: {file} cannot be used: {error.detail}") from error
         return anchors
 
     def _read_crl(self, file: Path, held: Crl | None) -> Crl:

@@ -37,13 +37,18 @@ async def upkeep(core: Core, timeout_s: float, kept: CheckpointFile | None) -> N
     """
     tick = 0
     notes: asyncio.Task[None] | None = None
-    while True:
-        await asyncio.sleep(TICK_S)
-        core.ledger.expire(timeout_s)
-        core.view.expire(timeout_s)
-        tick += 1
-        if tick % TICKS_PER_NOTE == 0 and (notes is None or notes.done()):
-            notes = asyncio.create_task(_note(core, kept))
+    try:
+        while True:
+            await asyncio.sleep(TICK_S)
+            core.ledger.expire(timeout_s)
+            core.view.expire(timeout_s)
+            tick += 1
+            if tick % TICKS_PER_NOTE == 0 and (notes is None or notes.done()):
+                notes = asyncio.create_task(_note(core, kept))
+    finally:
+        # What is being written is written, before the connections are closed.
+        if notes is not None:
+            await asyncio.wait([notes])
 
 
 async def _note(core: Core, kept: CheckpointFile | None) -> None:

@@ -3,11 +3,13 @@
 import asyncio
 import os
 import signal
+import warnings
 from collections.abc import Callable
 from functools import partial
 from tempfile import TemporaryDirectory
 
 import uvloop
+from cryptography.utils import CryptographyDeprecationWarning
 
 from aldaba.config import Config
 from aldaba.logs import set_up_logs
@@ -43,6 +45,8 @@ def serve(config: Config, *, ready: Ready | None = None) -> None:
 
 
 def _serve_bound(config: Config, bound: Bound, ready: Ready | None = None) -> None:
+    # Strangers' certificates may be odd without being refused; they must not write to our standard error.
+    warnings.filterwarnings("ignore", category=CryptographyDeprecationWarning)
     uvloop.run(serve_in_process(config, bound, ready))
 
 
