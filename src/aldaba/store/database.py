@@ -43,8 +43,8 @@ class Database:
         self._pool = engine.pool()
         self._changes = self._pool.execution_options(change=True)
         self._translated = _Translated(engine)
-        # Reads that were given up on, until the driver has let go of them.
-        self._given_up: set[asyncio.Task[Any]] = set()
+        # Those that were given up on among them, until the driver has let go of them.
+        self._looking_up: set[asyncio.Task[Any]] = set()
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `function(connection, ...)` in a transaction that changes nothing."""
@@ -59,16 +59,17 @@ class Database:
             StoreUnavailable: it took longer than the store may take. (Cancelling would wait for the driver to stop.)
         """
         reading = asyncio.ensure_future(self.read(function, *args, **kwargs))
+        self._looking_up.add(reading)
+        reading.add_done_callback(self._looked_up)
         done, _ = await asyncio.wait({reading}, timeout=self.engine.timeout_s)
-        if done:
-            return reading.result()
-        self._given_up.add(reading)
-        reading.add_done_callback(self._let_go)
-        raise StoreUnavailable("the database did not answer in time")
+        if not done:
+            raise StoreUnavailable("the database did not answer in time")
+        return reading.result()
 
-    def _let_go(self, reading: asyncio.Task[Any]) -> None:
-        self._given_up.discard(reading)
+    def _looked_up(self, reading: asyncio.Task[Any]) -> None:
+        self._looking_up.discard(reading)
         if not reading.cancelled():
+            # Perhaps nobody waits for it any more.
             reading.exception()
 
     async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -96,6 +97,8 @@ class Database:
 
     async def close(self) -> None:
         """Close the pooled connections."""
+        if self._looking_up:
+            await asyncio.wait(self._looking_up, timeout=self.engine.timeout_s)
         await self._pool.dispose()
 
 
@@ -161,6 +164,7 @@ async def prepare_database(url: str) -> None:
     """
     database = Database(engine_for(url, timeout_s=30.0))
     try:
-        await database.write(migrate)
+        # One after the other, and with no ledger at work.
+        await database.change(lambda change: migrate(change.connection))
     finally:
         await database.close()

@@ -122,13 +122,18 @@ class Ledger:
         return len(self._entries) + len(self._batch)
 
     async def stop(self) -> None:
-        """Write what waits, take nothing more, and end the thread."""
+        """Take nothing more, write what waits, and end the thread. What the store does not take in time is given up."""
         self._stopping = True
-        while self._busy:  # noqa: ASYNC110 - once in the life of a process; an event would cost every batch
+        until = self._loop.time() + self._engine.timeout_s
+        while self._busy and self._loop.time() < until:  # noqa: ASYNC110 - once in a life; an event costs every batch
             await asyncio.sleep(0.005)
+        self.expire(0.0)
+        if self._busy:
+            # The thread hangs in the driver, and ends with the process.
+            return
         self._wake.release()
         if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
+            await asyncio.to_thread(self._thread.join, self._engine.timeout_s)
 
     # -- on the loop --------------------------------------------------------------------------------------------------
 
@@ -221,7 +226,7 @@ class Ledger:
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.rollback()
+            # That undoes what was begun, too, and waits for nobody.
             connection.close()
 
 
