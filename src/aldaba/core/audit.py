@@ -6,6 +6,7 @@ that a cut-off tail shows; signed checkpoints, kept elsewhere, show even a datab
 
 import hmac
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -25,6 +26,10 @@ START = "0" * 64
 # So many commits without an answer are remembered; any of them may turn out to have happened.
 UNANSWERED = 16
 
+# An API key or a token that stands where neither belongs: in a path, a host, a media type, a name. Also when it is cut.
+_MISPLACED = re.compile(r"(?:[a-z][a-z0-9]{1,15}_[0-9A-Za-z]{20,}|eyJ[\w-]{9,}\.[\w.-]+)")
+_MASK = "(a secret)"
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -43,7 +48,7 @@ async def record_refusal(core: Core, call: Call, refusal: Refusal) -> None:
         Overloaded, StoreUnavailable: it could not be recorded.
     """
     parts = {"detail": refusal.detail, "expected": refusal.expected, "seen": refusal.seen}
-    detail = {name: text for name, text in parts.items() if text}
+    detail = {name: _without_secrets(text) for name, text in parts.items() if text}
     call.known.client = _claimed(call.known.client)
     await core.ledger.write(_event(core, call, Outcome.REFUSED, refusal.reason.value, detail))
 
@@ -55,15 +60,25 @@ async def record_arrival(core: Core, request_id: str, address: str, reason: Reas
         Overloaded, StoreUnavailable: it could not be recorded.
     """
     columns = (core.clock.now_us(), request_id, "arrival", Outcome.REFUSED.value, reason.value)
-    event = Event(*columns, None, None, None, None, address, _encode({"detail": detail[:500]}).decode())
+    text = _encode({"detail": _without_secrets(detail)[:500]}).decode()
+    event = Event(*columns, None, None, None, None, address, text)
     await core.ledger.write(event)
+
+
+def _without_secrets(text: str) -> str:
+    return _MISPLACED.sub(_MASK, text)
 
 
 def _claimed(name: str | None) -> str | None:
     # A name is what the caller says it is: perhaps a key, pasted into the wrong field, or the text of a book.
     if name is None:
         return None
-    return "(an API key)" if hashing.has_valid_checksum(name.strip()) else name[:200]
+    return _MISPLACED.sub(lambda found: found[0] if _is_a_name(found[0]) else _MASK, name)[:200]
+
+
+def _is_a_name(text: str) -> bool:
+    # A client may well be called like half of a key, and the log must say who it was.
+    return not text.startswith("eyJ") and not hashing.has_valid_checksum(text)
 
 
 def _event(core: Core, call: Call, outcome: Outcome, reason: str | None, detail: Mapping[str, Any]) -> Event:

@@ -96,7 +96,7 @@ class Mounted:
         self, route: Route[Any], call: Call, params: dict[str, str], scope: Scope, receive: Receive
     ) -> Answer:
         try:
-            body = await read_body(receive, self._max_body)
+            body = await read_body(scope, receive, self._max_body)
             request = Request(scope["method"], scope["headers"], scope["query_string"], body, params)
             return await route.handler(self._core, call, request)
         except Refusal as refusal:
@@ -145,12 +145,15 @@ def refusal_headers(refusal: Refusal, status: int) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-async def read_body(receive: Receive, limit: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """Return the whole body of a request.
 
     Raises:
-        Refusal: `TOO_LARGE`; the rest is not read.
+        Refusal: `TOO_LARGE`; the rest is not read, and nothing of it when its length says so.
     """
+    for name, value in scope["headers"]:
+        if name == b"content-length" and int(value) > limit:
+            raise Refusal(Reason.TOO_LARGE, expected=f"at most {limit} bytes of body", seen=value.decode("ascii"))
     message = await receive()
     body: bytes = message.get("body", b"")
     if not message.get("more_body") and len(body) <= limit:
