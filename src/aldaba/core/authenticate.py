@@ -13,7 +13,7 @@ from aldaba.model.parties import Client, Credential, CredentialKind, CredentialS
 
 # A wrong key is refused so long after it arrived, and not before: a name that the process remembers is looked up in no
 # time, one that nobody has must be looked for in the database, and a stopwatch would tell them apart (threats B1).
-REFUSED_AFTER_S = 0.02
+REFUSED_AFTER_S = 0.05
 
 
 async def authenticate(core: Core, call: Call, evidence: Evidence, at: datetime) -> Proven:
