@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import structlog
 
-from aldaba.cli.run import run
+from aldaba.cli.run import run_command
 from aldaba.cli.terminal import Terminal
 from aldaba.crypto.master_key import create_master_key
 
@@ -45,7 +45,7 @@ class Office:
         stdout, stderr = io.StringIO(), io.StringIO()
         seen = {"PATH": os.defpath, **self.environ, **(environ or {})}
         try:
-            status = run(Terminal(io.BytesIO(stdin), stdout, stderr, seen, self.folder), words)
+            status = run_command(Terminal(io.BytesIO(stdin), stdout, stderr, seen, self.folder), words)
         finally:
             # Commands send the log to their own standard error.
             structlog.reset_defaults()
@@ -61,6 +61,9 @@ class Office:
 def open_office(folder: Path, url: str) -> Office:
     """Set up an installation with an empty registry in a folder, over a database that has the schema."""
     (folder / "aldaba.toml").write_text(SETTINGS.format(url=url))
+    for file in folder.glob("aldaba.db"):
+        # As the command itself makes it.
+        file.chmod(0o600)
     create_master_key(folder / "master.key")
     office = Office(folder)
     # Makes the signing keys.

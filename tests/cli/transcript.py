@@ -2,12 +2,12 @@
 
     # A comment.
     $ aldaba credential add acme > key.txt
-    ! the API key of client 'acme', credential <id:first>: it is shown once and kept nowhere
+    2> the API key of client 'acme', credential <id:first>: it is shown once and kept nowhere
 
     $ aldaba credential revoke <first>
     credential <first> of client 'acme' is revoked, with its tokens
 
-A line after `!` came on standard error, `? 3` is the exit status where it is not 0. `<id>` stands for any id, and
+A line after `2>` came on standard error, `? 3` is the exit status where it is not 0. `<id>` stands for any id, and
 `<id:first>` for one that is called <first> from there on. `< file` and `> file` are as in a shell, and so are variables
 before the command; `rm file` removes one. Runs of spaces are one space, since what stands for an id is shorter than it.
 Files stand at the end, each after a line `-- its name --`.
@@ -65,8 +65,8 @@ def parse(text: str) -> Transcript:
             steps.append(Step(line[2:]))
         elif line.startswith("#"):
             continue
-        elif line.startswith("! "):
-            steps[-1].stderr.append(line[2:])
+        elif line.startswith("2> "):
+            steps[-1].stderr.append(line[3:])
         elif line.startswith("? "):
             steps[-1].status = int(line[2:])
         elif steps:

@@ -6,7 +6,7 @@ Nothing heavy is imported before a command is known, so that help and completion
 import os
 import sys
 
-from aldaba.cli.run import run
+from aldaba.cli.run import run_command
 from aldaba.cli.terminal import Terminal
 
 __all__ = ["main"]
@@ -17,6 +17,6 @@ def main() -> None:
     # The database, keys and checkpoints this process makes are for its owner alone (threats J5).
     os.umask(0o077)
     terminal = Terminal.of_this_process()
-    status = run(terminal, sys.argv[1:])
+    status = run_command(terminal, sys.argv[1:])
     terminal.close()
     sys.exit(status)

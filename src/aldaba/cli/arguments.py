@@ -63,7 +63,7 @@ def _span(_type: type, tokens: Sequence[Token]) -> timedelta:
 
 # Options only, and none of them required: left out, they are None.
 Instant = Annotated[datetime | None, Parameter(converter=_instant, n_tokens=1, metavar="INSTANT")]
-Past = Annotated[datetime | None, Parameter(converter=_past, n_tokens=1, metavar="INSTANT|SPAN")]
+Past = Annotated[datetime | None, Parameter(converter=_past, n_tokens=1, metavar="WHEN")]
 Span = Annotated[timedelta | None, Parameter(converter=_span, n_tokens=1, metavar="SPAN")]
 
 Format = Literal["csv", "json"]

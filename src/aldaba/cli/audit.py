@@ -1,7 +1,7 @@
 """`aldaba audit`: what was decided and changed, and the proof that nobody changed what was written."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from cyclopts import App
@@ -53,7 +53,7 @@ async def list_(
     partner: str | None = None,
     service: str | None = None,
     action: str | None = None,
-    outcome: str | None = None,
+    outcome: Literal["granted", "refused", "changed"] | None = None,
     reason: str | None = None,
     limit: Limit = 100,
     cli: Cli,
@@ -67,7 +67,7 @@ async def list_(
         partner: of this partner.
         service: at this service.
         action: such as token.issue or client.add.
-        outcome: granted, refused or changed.
+        outcome: how it ended.
         reason: why it was refused, such as credential_wrong.
         limit: how many at most (100 when not given).
     """

@@ -91,13 +91,12 @@ def command_line() -> App:
         app.command(f"aldaba.cli.{module}:app", name=name, help=about, group=group)
     for flag in (*app.help_flags, *app.version_flags):
         app[flag].group = _EVERYWHERE
-    app.meta.group_parameters = _EVERYWHERE
 
     @app.meta.default
     def read_globals(
         *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-        config: Annotated[Path | None, Parameter(name="--config")] = None,
-        output: Output = "table",
+        config: Annotated[Path | None, Parameter(group=_EVERYWHERE)] = None,
+        output: Annotated[Output, Parameter(group=_EVERYWHERE)] = "table",
     ) -> Invocation:
         """Take the options that every command has.
 

@@ -37,7 +37,7 @@ class Reading:
 
 def read_bytes(cli: Context, file: Path | None) -> bytes:
     """Return what is in a file, or on standard input where none is named."""
-    return cli.terminal.stdin.read() if file is None or str(file) == "-" else (cli.terminal.folder / file).read_bytes()
+    return cli.terminal.read() if file is None or str(file) == "-" else (cli.terminal.folder / file).read_bytes()
 
 
 def read_secret(cli: Context, file: Path | None, what: str) -> str:
@@ -120,9 +120,9 @@ def _json_rows(data: bytes, reading: Reading) -> Iterator[Row]:
     try:
         items = strict_json.loads(data)
     except strict_json.MalformedJson as error:
-        raise Impossible(f"the file is not JSON: {error}") from error
+        raise Impossible(f"the file is not JSON: {error}; correct it, or name its form with --format") from error
     if not isinstance(items, list):
-        raise Impossible("the file must hold a list of objects: [{...}, ...]")
+        raise Impossible("the file holds no list of objects; write [{...}, ...]")
     for number, item in enumerate(items, 1):
         if isinstance(item, dict):
             yield Row(f"item {number}", item)

@@ -32,11 +32,14 @@ class PanelWriter:
         lines.add_column(overflow="fold")
         for entry in panel.entries:
             lines.add_row(Text("  " + ", ".join(entry.display_labels_with_metavar)), _about(entry))
-        console.print(lines)
+        with console.capture() as capture:
+            console.print(lines)
+        # Columns are filled up to their width; at the end of a line that is only in the way.
+        console.file.writelines(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
 def _about(entry: HelpEntry) -> Text:
-    parts = [_plain(entry.description)]
+    parts = [" ".join(_plain(entry.description).split())]
     if entry.choices:
         parts.append(f"[{', '.join(entry.choices)}]")
     if entry.required:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from aldaba.cli.context import Context
 from aldaba.cli.failures import Told
 from aldaba.cli.files import Reading
-from aldaba.cli.output import printable
+from aldaba.cli.output import counted, printable
 
 
 async def take_over(
@@ -29,9 +29,9 @@ async def take_over(
     if refused:
         lines.append(f"nothing was imported: {len(refused)} refused, {good} good{also}")
     elif dry_run:
-        lines.append(f"{_count(good, what)} would be imported{also}; go on without --dry-run")
+        lines.append(f"{counted(good, what)} would be imported{also}; go on without --dry-run")
     else:
-        lines.append(f"{_count(good, what)} imported{also}")
+        lines.append(f"{counted(good, what)} imported{also}")
     report = {
         "imported": 0 if refused or dry_run else good,
         "good": good,
@@ -42,7 +42,3 @@ async def take_over(
     cli.done("\n".join(lines), report)
     if refused:
         raise Told
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

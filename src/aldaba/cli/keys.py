@@ -45,7 +45,7 @@ Example:
 No valid token is refused: the old key goes on checking. A key that somebody else may have is rotated with
 --compromised, which ends its tokens."""
 )
-async def rotate(service: str, /, *, compromised: bool = False, cli: Cli) -> None:
+async def rotate(service: str, *, compromised: bool = False, cli: Cli) -> None:
     """Let a service sign with its announced key, and announce another.
 
     Args:

@@ -37,6 +37,11 @@ def text_of(value: Any) -> str:
             return str(value)
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number of things, which have their plural in s."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 class Field(NamedTuple):
     """One field of a record: its name in JSON, how people read it, and whether lists show it."""
 

@@ -8,7 +8,7 @@ from aldaba.cli.failures import Status, Told, tell
 from aldaba.cli.terminal import Terminal
 
 
-def run(terminal: Terminal, words: Sequence[str]) -> int:
+def run_command(terminal: Terminal, words: Sequence[str]) -> int:
     """Run a command and return its exit status; only a fault of the program itself raises."""
     try:
         invocation = read(terminal, words)

@@ -2,8 +2,11 @@
 
 import io
 import os
+import signal
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from getpass import getpass
 from pathlib import Path
@@ -57,9 +60,17 @@ class Terminal:
             _environ=self.environ,
         )
 
+    def read(self) -> bytes:
+        """Return all of standard input."""
+        with _interruptible():
+            return self.stdin.read()
+
     def ask_secret(self, prompt: str) -> str | None:
         """Ask for a secret without showing it; None where nobody sits at standard input."""
-        return getpass(prompt, stream=self.stderr) if self.stdin.isatty() else None
+        if not self.stdin.isatty():
+            return None
+        with _interruptible():
+            return getpass(prompt, stream=self.stderr)
 
     def close(self) -> None:
         """Write out what is still held back; whoever has stopped reading misses nothing."""
@@ -68,3 +79,17 @@ class Terminal:
         except BrokenPipeError:
             # The interpreter flushes once more at its end, and would complain.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end what waits for input: an event loop only makes a note of it, and the read would go on."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)

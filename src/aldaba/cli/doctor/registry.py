@@ -9,6 +9,7 @@ from cryptography import x509
 from sqlalchemy import Connection
 
 from aldaba.cli.doctor.findings import Finding, advice, good, some, wrong
+from aldaba.cli.output import counted
 from aldaba.config import Config
 from aldaba.core.audit import seal
 from aldaba.core.keyring import TOKENS, unwrap
@@ -85,7 +86,7 @@ def _signing_keys(held: list[SigningKey], services: Mapping[str, Service], secre
             "restore that key's file, or the database that goes with this one",
         )
     else:
-        yield good(f"the master key opens all {len(held)} signing keys")
+        yield good(f"the master key opens the {counted(len(held), 'signing key')}")
     for name in services:
         states = [key.state for key in held if key.service == name and key.purpose == TOKENS]
         if KeyState.ACTIVE not in states:
@@ -115,7 +116,9 @@ def _quick_look(connection: Connection, key: bytes) -> Finding:
             f"the end of the audit log is not as it was sealed: {some(broken)}",
             "run aldaba audit verify, and find out who changed it",
         )
-    return good(f"the ends of the {len(heads)} chains of the audit log are sealed; aldaba audit verify reads all of it")
+    return good(
+        f"the audit log ends as it was sealed, in {counted(len(heads), 'chain')}; aldaba audit verify reads all of it"
+    )
 
 
 def _clients(connection: Connection, services: Mapping[str, Service], at: datetime) -> list[Finding]:
@@ -123,7 +126,7 @@ def _clients(connection: Connection, services: Mapping[str, Service], at: dateti
     if not clients:
         return [advice("no client is registered", "run aldaba partner add and aldaba client add")]
     return [
-        good(f"{partners} partners and {clients} clients are registered"),
+        good(f"{counted(partners, 'partner')} and {counted(clients, 'client')} registered"),
         *_without_credential(connection, at),
         *_without_use(connection, services),
         *_ending_certificates(connection, at),
