@@ -32,6 +32,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "demo": EVERYTHING | {"server"},
     # Lists and checks read the store themselves; what arrives over the network is none of the command line's business.
     "cli": frozenset({"errors", "model", "config", "crypto", "store", "core", "server", "demo"}),
+    "__main__": frozenset({"cli"}),
 }
 # Where things of others are kept.
 VENDORED = ("tests/vectors", "src/aldaba/web/vendored")
