@@ -21,6 +21,7 @@ app = App(name="token")
 FIELDS = (
     Field("service"),
     Field("state"),
+    Field("reasons", lambda reasons: text_of([reason.replace("_", " ") for reason in reasons])),
     Field("expires_at"),
     Field("handle"),
     Field("claims"),
@@ -71,7 +72,7 @@ async def issue(
 Example:
   aldaba token inspect < token.txt
 
-Ends with status 1 when the token has expired or was revoked, or was not issued here."""
+Ends with status 1 when the token is refused now, from whatever address, or was not issued here."""
 )
 async def inspect(*, file: Path | None = None, cli: Cli) -> None:
     """Show what a token of this installation says, and whether it is still good.
@@ -83,7 +84,7 @@ async def inspect(*, file: Path | None = None, cli: Cli) -> None:
     async with cli.registrar() as registrar:
         found = await tokens.inspect_token(registrar, text)
     cli.show(_record(found), FIELDS)
-    if found.is_expired or found.is_revoked:
+    if found.refused:
         raise Told
 
 
@@ -130,10 +131,10 @@ async def end_all(cli: Cli) -> None:
 
 
 def _record(found: Inspected) -> dict[str, Any]:
-    state = "revoked" if found.is_revoked else "expired" if found.is_expired else "good"
     return {
         "service": found.service,
-        "state": state,
+        "state": "refused" if found.refused else "good",
+        "reasons": [reason.value for reason in found.refused],
         "expires_at": found.expires_at,
         "handle": found.handle,
         "claims": dict(found.claims),

@@ -1,27 +1,41 @@
 """Look into tokens, and revoke them before their time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from typing import Any, NamedTuple
 
+from sqlalchemy import Connection
+
+from aldaba.core.authorize import CHECKS, Case
 from aldaba.core.issue import header_of, token_handle
 from aldaba.core.keyring import TOKENS, unwrap
 from aldaba.core.registrar import Note, Registrar
 from aldaba.crypto import jwt
-from aldaba.errors import Impossible
-from aldaba.store import keys, tokens
+from aldaba.errors import Impossible, Reason
+from aldaba.model.calls import Proven
+from aldaba.model.parties import canonical_name
+from aldaba.model.peer import Peer
+from aldaba.model.services import Fact, Service
+from aldaba.store import clients, keys, tokens
 from aldaba.store.database import Change
+
+# Who looks into a token does not know from where it will be shown, so what depends on that is left out.
+_NOWHERE = Peer(IPv4Address(0))
+_BY_ADDRESS = {Reason.ADDRESS_NOT_ALLOWED}
 
 
 class Inspected(NamedTuple):
-    """What a token says, once its signature has held, and the service that issued it."""
+    """What a token says, once its signature has held, and the service that issued it.
+
+    `refused` has every reason for which it is refused now, wherever it is shown; from which address is not known here.
+    """
 
     service: str
     claims: Mapping[str, Any]
     handle: str
     expires_at: datetime
-    is_expired: bool
-    is_revoked: bool
+    refused: Sequence[Reason]
 
 
 async def inspect_token(registrar: Registrar, token: str) -> Inspected:
@@ -31,24 +45,46 @@ async def inspect_token(registrar: Registrar, token: str) -> Inspected:
         Impossible: none of our keys has signed it.
     """
     text = token.strip().removeprefix("Bearer ")
+    at = registrar.clock.now()
     for service in registrar.services.values():
-        sealed = await registrar.database.read(keys.load_keys, service.name)
-        unwrapped = [unwrap(registrar.secrets.sealing, key) for key in sealed if key.purpose == TOKENS]
-        if not unwrapped:
-            continue
-        try:
-            claims = jwt.verify(text, header_of(service.shape.header), unwrapped)
-        except jwt.BadToken:
-            continue
-        return await _inspected(registrar, service.name, text, claims)
+        held = [key for key in await registrar.database.read(keys.load_keys, service.name) if key.purpose == TOKENS]
+        for key in held:
+            claims = _claims(text, service, unwrap(registrar.secrets.sealing, key))
+            if claims is None:
+                continue
+            refused = await registrar.database.read(_why_refused, service, text, claims, at)
+            if key.ends_at is not None and key.ends_at <= at:
+                refused.insert(0, Reason.TOKEN_INCORRECT)
+            expires_at = datetime.fromtimestamp(claims["exp"], UTC)
+            return Inspected(service.name, claims, token_handle(text), expires_at, refused)
     raise Impossible("no key of this installation has signed this token")
 
 
-async def _inspected(registrar: Registrar, service: str, token: str, claims: Mapping[str, Any]) -> Inspected:
-    handle = token_handle(token)
-    expires_at = datetime.fromtimestamp(claims["exp"], UTC)
-    is_revoked = await registrar.database.read(tokens.is_revoked, handle)
-    return Inspected(service, claims, handle, expires_at, expires_at <= registrar.clock.now(), is_revoked)
+def _claims(token: str, service: Service, key: bytes) -> dict[str, Any] | None:
+    try:
+        return jwt.verify(token, header_of(service.shape.header), [key])
+    except jwt.BadToken:
+        return None
+
+
+def _why_refused(
+    connection: Connection, service: Service, token: str, claims: Mapping[str, Any], at: datetime
+) -> list[Reason]:
+    facts = {source: claims[name] for name, source in service.shape.claims if isinstance(source, Fact)}
+    client = clients.load_client(connection, canonical_name(facts[Fact.SUBJECT]))
+    credential = client.credential(facts[Fact.CREDENTIAL]) if client else None
+    partner = clients.load_partner(connection, client.partner_id) if client else None
+    refused = [Reason.TOKEN_EXPIRED] if facts[Fact.EXPIRES_AT_S] <= at.timestamp() else []
+    if client is None or credential is None or partner is None or client.name != facts[Fact.SUBJECT]:
+        return [*refused, Reason.TOKEN_SUBJECT_UNKNOWN]
+    case = Case(Proven(client, partner, credential), service, _NOWHERE, at)
+    refused += [check.reason for check in CHECKS if check.reason not in _BY_ADDRESS and not check.holds(case)]
+    (everywhere_from,) = tokens.tokens_not_before(connection, "")
+    ended = [start for start in (client.tokens_not_before_at, everywhere_from) if start is not None]
+    is_ended = any(facts[Fact.ISSUED_AT_S] < start.timestamp() for start in ended)
+    if is_ended or tokens.is_revoked(connection, token_handle(token)):
+        refused.append(Reason.TOKEN_REVOKED)
+    return refused
 
 
 async def revoke_token(registrar: Registrar, token: str) -> Inspected:
