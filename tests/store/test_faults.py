@@ -377,6 +377,8 @@ async def all_refused_in_time(installation: Installation, core: Core, evidence: 
             group.start_soon(refused, partial(issue, core, installation.call(), evidence))
             group.start_soon(refused, partial(issue, core, installation.call(), stranger))
             group.start_soon(refused, partial(verify, core, installation.call(action="devices.list"), token))
+            group.start_soon(refused, partial(core.view.get, "client", new_id()))
+            group.start_soon(refused, partial(core.ledger.write, event_of("refused")))
 
 
 async def all_well_in_time(installation: Installation, core: Core, evidence: NameAndKey, token: str) -> None:
