@@ -50,7 +50,7 @@ async def rotate(service: str, *, compromised: bool = False, cli: Cli) -> None:
 
     Args:
         service: the service's name.
-        compromised: end the old key and all its tokens now.
+        compromised: end all keys there were and all their tokens now, and make new ones.
     """
     async with cli.registrar() as registrar:
         await rotate_keys(registrar, service, compromised=compromised)
@@ -58,7 +58,7 @@ async def rotate(service: str, *, compromised: bool = False, cli: Cli) -> None:
     old = next((key for key in found if key["state"] == "retired"), None)
     ending = "" if old is None else f"; the one before it checks until {text_of(old['ends_at'])}"
     if compromised:
-        ending = "; the one before it is refused, with its tokens"
+        ending = "; all before it are refused, with their tokens"
     active = next(key for key in found if key["state"] == "active")
     cli.done(f"service {service!r} signs with key {active['id']}{ending}", active, FIELDS)
 

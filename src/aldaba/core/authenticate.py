@@ -59,14 +59,14 @@ async def _proven_by_key(core: Core, call: Call, evidence: NameAndKey, at: datet
 
 def _matching_key(core: Core, client: Client | None, evidence: NameAndKey) -> Credential | None:
     # An unknown name costs the same hash (threats B1).
-    keys = [key for key in client.credentials if key.kind is CredentialKind.API_KEY and key.digest] if client else []
+    digests = {key.digest: key for key in client.credentials if key.digest is not None} if client else {}
     try:
-        index = hashing.verify_secret(core.secrets.pepper, evidence.key, [key.digest for key in keys if key.digest])
+        index = hashing.verify_secret(core.secrets.pepper, evidence.key, stored := tuple(digests))
     except hashing.WrongSecret as error:
         if client is None:
             return None
         raise Refusal(Reason.CREDENTIAL_WRONG, expected="a key of this client", seen="another one") from error
-    return keys[index]
+    return digests[stored[index]]
 
 
 # -- the certificate of the connection --------------------------------------------------------------------------------

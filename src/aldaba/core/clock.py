@@ -32,6 +32,10 @@ class Clock:
             self._offset_ns = offset_ns
         return (monotonic_ns + self._offset_ns) // 1000
 
+    def now_s(self) -> float:
+        """Return seconds since 1970, UTC."""
+        return self.now_us() / 1_000_000
+
     def now(self) -> datetime:
         """Return the present instant, UTC."""
         return datetime.fromtimestamp(self.now_us() / 1_000_000, UTC)

@@ -37,7 +37,7 @@ async def issue(core: Core, call: Call, evidence: Evidence) -> IssuedToken:
         if call.known.usage is None:
             await admit(core, call, proven, at)
         token = await _sign(core, call, proven, at)
-        event = granted(core, call, {"token": token_handle(token.text), "expires_at": token.expires_at.isoformat()})
+        event = granted(core, call, {"token": token_handle(token.text), "exp": int(token.expires_at.timestamp())})
         try:
             await core.ledger.write(event, Basis(version, _rests_on(call.service, proven)))
         except Moved:
@@ -63,7 +63,7 @@ def lifetime_of(service: Service, proven: Proven) -> timedelta:
 
 
 async def _sign(core: Core, call: Call, proven: Proven, at: datetime) -> IssuedToken:
-    key, _ends_at = (await core.keyring.of(call.service.name)).keys[0]
+    key = (await core.keyring.of(call.service.name)).signing
     at = await _countable(core, proven, at)
     expires_at = at + lifetime_of(call.service, proven)
     facts: dict[Fact, Any] = {

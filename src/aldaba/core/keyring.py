@@ -1,7 +1,8 @@
 """The signing keys of each service, unwrapped on first use and kept only in memory."""
 
+from collections import OrderedDict
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any
 
 from aldaba.crypto import sealing
 from aldaba.errors import Reason, Refusal
@@ -10,17 +11,45 @@ from aldaba.store.registry import RegistryView
 
 TOKENS = "access-token"
 SEALING = "signing-keys"
+# Of each service; a token with what it says takes about a kilobyte.
+TOKENS_KEPT = 5_000
 
 
-class KeySet(NamedTuple):
-    """The keys of one service as the registry has them: the one that signs first, then all others that still check."""
+class KeySet:
+    """The keys of one service as the registry has them: the one that signs first, then all others that still check.
 
-    sealed: tuple[SigningKey, ...]
-    keys: tuple[tuple[bytes, datetime | None], ...]
+    Args:
+        sealed: the entry of the registry view they were unwrapped from.
+        keys: each with the instant at which it ends, if it does.
+    """
+
+    def __init__(self, sealed: tuple[SigningKey, ...], keys: tuple[tuple[bytes, datetime | None], ...]) -> None:
+        self.sealed = sealed
+        self._keys = keys
+        # What tokens say whose signature held under one of these keys: it holds for as long as all of them do.
+        self._verified: OrderedDict[str, Any] = OrderedDict()
+        self._all_until = min((ends_at for _key, ends_at in keys if ends_at is not None), default=None)
+
+    @property
+    def signing(self) -> bytes:
+        """The active key."""
+        return self._keys[0][0]
 
     def accepted(self, at: datetime) -> list[bytes]:
         """Return the keys whose tokens are good at an instant, the active one first."""
-        return [key for key, ends_at in self.keys if ends_at is None or at < ends_at]
+        return [key for key, ends_at in self._keys if ends_at is None or at < ends_at]
+
+    def verified(self, token: str, at: datetime) -> Any:
+        """Return what was kept of a token, None where its signature has to be looked at."""
+        if self._all_until is not None and at >= self._all_until:
+            return None
+        return self._verified.get(token)
+
+    def keep(self, token: str, facts: Any) -> None:
+        """Keep what a token says, now that its signature has held; the one kept longest makes room."""
+        self._verified[token] = facts
+        if len(self._verified) > TOKENS_KEPT:
+            self._verified.popitem(last=False)
 
 
 class Keyring:

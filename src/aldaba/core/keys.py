@@ -39,8 +39,10 @@ def _make(registrar: Registrar, service: str, change: Change, note: Note) -> Non
 async def rotate_keys(registrar: Registrar, service: str, *, compromised: bool = False) -> None:
     """Make the announced key of a service the active one, and announce another.
 
-    The old key goes on checking until the last token it signed has ended; when it is `compromised`, it ends now, and
-    its tokens with it. Keys that have ended are deleted.
+    The old key goes on checking until the last token it signed has ended. Keys that have ended are deleted.
+
+    Args:
+        compromised: somebody else may have the keys: all there were, the announced one too, end now with their tokens.
 
     Raises:
         Impossible: there is no such service, or it has no keys.
@@ -53,13 +55,16 @@ async def rotate_keys(registrar: Registrar, service: str, *, compromised: bool =
     def work(change: Change, note: Note) -> None:
         at = registrar.clock.now()
         longest = max(registrar.services[service].token_lifetime, clients.longest_lifetime(change.connection))
-        ends_at = at if compromised else at + longest + timedelta(seconds=1)
         held = keys.load_keys(change.connection, service)
         if not held:
             raise Impossible(f"service {service!r} has no keys yet; 'aldaba serve' makes them")
         for key in held:
-            _turn(change, key, at, ends_at)
-        keys.insert_key(change.connection, _new_key(registrar, service, KeyState.NEXT, at))
+            if compromised:
+                keys.delete_key(change.connection, key.id)
+            else:
+                _turn(change, key, at, at + longest + timedelta(seconds=1))
+        for state in (KeyState.ACTIVE, KeyState.NEXT) if compromised else (KeyState.NEXT,):
+            keys.insert_key(change.connection, _new_key(registrar, service, state, at))
         change.touch(f"keys/{service}")
         note.service = service
         note.detail = {"compromised": compromised}

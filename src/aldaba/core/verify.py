@@ -36,7 +36,7 @@ async def verify(core: Core, call: Call, token: str) -> Authorization:
     proven = await _proven(core, call, facts)
     usage = await admit(core, call, proven, at)
     may_act(call, proven, at)
-    await _require_not_revoked(core, proven.client, token, facts)
+    await _require_not_revoked(core, proven.client, facts)
     _require_binding(core, call, facts, at)
     if core.record_checks:
         await core.ledger.write(granted(core, call, {}))
@@ -50,7 +50,9 @@ class Facts(NamedTuple):
     subject: str
     credential: str
     issued_at_s: int
+    expires_at_s: int
     confirmation: str | None
+    handle: str
 
 
 class Names(NamedTuple):
@@ -70,26 +72,33 @@ def _names_of(shape: Shape) -> Names:
 
 async def _read(core: Core, call: Call, token: str, at: datetime) -> Facts:
     keys = await core.keyring.of(call.service.name)
+    known: Facts | None = keys.verified(token, at)
+    if known is not None and at.timestamp() < known.expires_at_s:
+        return known
     try:
         claims = jwt.verify(token, header_of(call.service.shape.header), keys.accepted(at))
         jwt.check_times(claims, int(at.timestamp()))
     except jwt.BadToken as error:
         raise Refusal(FAULTS[error.fault], error.detail) from error
-    return _facts(_names_of(call.service.shape), claims)
+    facts = _facts(_names_of(call.service.shape), claims, token)
+    keys.keep(token, facts)
+    return facts
 
 
-def _facts(names: Names, claims: dict[str, Any]) -> Facts:
+def _facts(names: Names, claims: dict[str, Any], token: str) -> Facts:
     subject, credential = claims.get(names.subject), claims.get(names.credential)
     issued_at_s = claims.get(names.issued_at_s)
     if not isinstance(subject, str) or not isinstance(credential, str) or type(issued_at_s) is not int:
         raise Refusal(Reason.TOKEN_CLAIMS, "a claim is missing or not of its type")
-    if names.confirmation is None:
-        return Facts(subject, credential, issued_at_s, None)
-    confirmation = claims.get(names.confirmation)
+    confirmation = None if names.confirmation is None else _thumbprint(claims.get(names.confirmation))
+    return Facts(subject, credential, issued_at_s, claims["exp"], confirmation, token_handle(token))
+
+
+def _thumbprint(confirmation: object) -> str:
     thumbprint = confirmation.get("x5t#S256") if isinstance(confirmation, dict) else None
     if not isinstance(thumbprint, str):
         raise Refusal(Reason.TOKEN_CLAIMS, "the confirmation is missing or not of its type")
-    return Facts(subject, credential, issued_at_s, thumbprint)
+    return thumbprint
 
 
 async def _proven(core: Core, call: Call, facts: Facts) -> Proven:
@@ -106,14 +115,16 @@ async def _proven(core: Core, call: Call, facts: Facts) -> Proven:
     return Proven(client, partner, credential)
 
 
-async def _require_not_revoked(core: Core, client: Client, token: str, facts: Facts) -> None:
+async def _require_not_revoked(core: Core, client: Client, facts: Facts) -> None:
     (everywhere_from,) = await core.view.get("settings", "tokens-not-before")
     for not_before_at in (client.tokens_not_before_at, everywhere_from):
         if not_before_at is not None and facts.issued_at_s < not_before_at.timestamp():
             issued_at = datetime.fromtimestamp(facts.issued_at_s, UTC)
             raise Refusal(Reason.TOKEN_REVOKED, expected=f"a token issued from {not_before_at} on", seen=f"{issued_at}")
-    if await core.view.get("revoked", handle := token_handle(token)):
-        raise Refusal(Reason.TOKEN_REVOKED, f"token {handle}", expected="a token that is not revoked", seen="revoked")
+    if await core.view.get("revoked", facts.handle):
+        raise Refusal(
+            Reason.TOKEN_REVOKED, f"token {facts.handle}", expected="a token that is not revoked", seen="revoked"
+        )
 
 
 def _require_binding(core: Core, call: Call, facts: Facts, at: datetime) -> None:

@@ -6,9 +6,8 @@ import time
 
 def new_id() -> str:
     """Return a new UUID version 7 as lower-case canonical text."""
-    milliseconds = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10), "big")
-    # 48 bits of time, version 7, 12 random bits, variant 10, 62 random bits.
-    number = (milliseconds << 80) | (random & ~(0xF << 76) & ~(0x3 << 62)) | (0x7 << 76) | (0x2 << 62)
-    digits = f"{number:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    when = f"{time.time_ns() // 1_000_000:012x}"
+    random = os.urandom(10).hex()
+    # 48 bits of time, version 7, 12 random bits, variant 10 with two more of them, 60 random bits.
+    variant = "89ab"[int(random[3], 16) & 3]
+    return f"{when[:8]}-{when[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[7:19]}"

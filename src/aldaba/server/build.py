@@ -152,12 +152,8 @@ def _checkpoint_file(config: Config) -> CheckpointFile | None:
 
 def _limits(config: Config, clock: Clock) -> Limits:
     url = config.limits.storage.reveal()
-
-    def now() -> float:
-        return clock.now_us() / 1_000_000
-
-    storage = storage_for(url, capacity=config.limits.counters, now=now)
-    return Limits(storage, now, failures_per_minute=config.limits.failures_per_minute, alone=url == "memory")
+    storage = storage_for(url, capacity=config.limits.counters, now=clock.now_s)
+    return Limits(storage, clock.now_s, failures_per_minute=config.limits.failures_per_minute, alone=url == "memory")
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -79,6 +79,7 @@ def listeners_of(config: Config, core: Core, bound: Bound, metrics: Metrics) -> 
         exempt=[Network.parse(str(network)) for network in config.proxy.trusted],
         on_refused=recorder.refused,
         on_handshake_refused=recorder.handshake_refused,
+        each_second=[lambda: metrics.leave(core)],
     )
 
 

@@ -1,11 +1,11 @@
 """Runs serving processes: one, or several behind the same sockets."""
 
 import asyncio
-import os
 import signal
 import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import uvloop
@@ -37,21 +37,25 @@ def serve(config: Config, *, ready: Ready | None = None) -> None:
         if config.server.workers == 1:
             _serve_bound(config, bound, ready)
             return
-        with TemporaryDirectory(prefix="aldaba-metrics-") as counters:
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = counters
-            supervise(_serve_bound, config, bound)
+        with TemporaryDirectory(prefix="aldaba-metrics-") as folder:
+            supervise(partial(_serve_bound, metrics=Metrics(Path(folder))), config, bound)
     finally:
         bound.close()
 
 
-def _serve_bound(config: Config, bound: Bound, ready: Ready | None = None) -> None:
+def _serve_bound(config: Config, bound: Bound, ready: Ready | None = None, metrics: Metrics | None = None) -> None:
     # Strangers' certificates may be odd without being refused; they must not write to our standard error.
     warnings.filterwarnings("ignore", category=CryptographyDeprecationWarning)
-    uvloop.run(serve_in_process(config, bound, ready))
+    uvloop.run(serve_in_process(config, bound, ready, metrics=metrics))
 
 
 async def serve_in_process(
-    config: Config, bound: Bound, ready: Ready | None = None, stop: asyncio.Event | None = None
+    config: Config,
+    bound: Bound,
+    ready: Ready | None = None,
+    stop: asyncio.Event | None = None,
+    *,
+    metrics: Metrics | None = None,
 ) -> None:
     """Serve on bound sockets until told to stop.
 
@@ -60,7 +64,7 @@ async def serve_in_process(
     """
     set_up_logs(config.log.format, config.log.level)
     async with open_core(config) as core:
-        listeners = listeners_of(config, core, bound, Metrics(shared=config.server.workers > 1))
+        listeners = listeners_of(config, core, bound, metrics or Metrics())
         stop = stop or _stop_by_signal()
         await listeners.start()
         if ready is not None:

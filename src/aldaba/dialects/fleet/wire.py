@@ -1,7 +1,8 @@
 """The fleet API's spelling: bodies, texts and instants as its sheet has them, and nothing that decides."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -40,7 +41,13 @@ def read_token_request(request: Request) -> NameAndKey:
 
 def instant(at: datetime) -> str:
     """Return an instant in whole seconds with a literal Z, never with a fraction (section 9, row 6)."""
-    return at.isoformat(timespec="seconds")[:19] + "Z"
+    return _second(int(at.timestamp()))
+
+
+@lru_cache(maxsize=4096)
+def _second(second: int) -> str:
+    # Tokens of one moment end in one second, and devices keep theirs.
+    return datetime.fromtimestamp(second, UTC).isoformat()[:19] + "Z"
 
 
 class _Token(msgspec.Struct):
