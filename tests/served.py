@@ -1,6 +1,7 @@
 """A whole installation that serves: the real listeners on free ports, in a thread, with an operator beside them."""
 
 import asyncio
+import hashlib
 import socket
 import ssl
 import threading
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import uvloop
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from aldaba import config, server
 from aldaba.core.clients import add_client
@@ -39,7 +41,7 @@ PATIENCE_S = 15.0
 
 _SETTINGS = """
 [server]
-public = "127.0.0.1:0"
+public = "{public}"
 mtls = "127.0.0.1:0"
 management = "127.0.0.1:0"
 {server}
@@ -244,7 +246,8 @@ class Served:
             await add_client(
                 registrar, name, partner=f"Partner of {name}", services=services, networks=networks, **settings
             )
-            credential = await add_certificate(registrar, name, issued.pem)
+            # The chain is sent; what is registered is the one certificate.
+            credential = await add_certificate(registrar, name, issued.certificate.public_bytes(Encoding.PEM))
             return MobilityClient(name, f"Partner of {name}", issued, credential.id)
 
         return self.operate(register)
@@ -352,7 +355,7 @@ def request(method: str, target: str, body: bytes = b"", **headers: str) -> byte
 
 def load_certificate(context: ssl.SSLContext, certificate: Issued, directory: Path) -> None:
     """Let a context show a certificate; OpenSSL reads it from files only."""
-    name = f"{certificate.certificate.serial_number:x}-{len(certificate.pem)}"
+    name = hashlib.sha256(certificate.pem).hexdigest()[:16]
     chain, key = directory / f"{name}.pem", directory / f"{name}.key"
     if not chain.exists():
         certificate.write(chain, key)
@@ -370,6 +373,7 @@ def serving_installation(
     url: str,
     services: str = "[services.fleet]\n[services.mobility]\n",
     *,
+    public: str = "127.0.0.1:0",
     server_settings: str = "",
     mtls_settings: str = "",
     timeout: str = "2s",
@@ -389,6 +393,7 @@ def serving_installation(
         authority,
         _SETTINGS.format(
             url=url,
+            public=public,
             timeout=timeout,
             failures_per_minute=failures_per_minute,
             server=server_settings,
@@ -402,8 +407,8 @@ def serving_installation(
         stack.enter_context(_serving(settings, bound))
         operator = stack.enter_context(_loop_in_a_thread())
         registrar = stack.enter_context(_registrar(settings, operator))
-        public, mtls, management = (sockets[0].getsockname()[1] for sockets in bound)
-        yield Served(directory, settings, authority, public, mtls, management, operator, registrar)
+        public_port, mtls_port, management_port = (sockets[0].getsockname()[1] for sockets in bound)
+        yield Served(directory, settings, authority, public_port, mtls_port, management_port, operator, registrar)
 
 
 def install_whole(directory: Path, authority: Authority, text: str) -> config.Config:
