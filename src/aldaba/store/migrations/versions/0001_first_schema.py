@@ -174,10 +174,6 @@ def upgrade() -> None:
         "credential_use",
         sa.Column("credential_id", sa.Text(), nullable=False),
         sa.Column("last_used_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["credential_id"],
-            ["credential.id"],
-        ),
         sa.PrimaryKeyConstraint("credential_id"),
     )
     op.execute("INSERT INTO registry (id, version) VALUES (1, 1)")
