@@ -24,7 +24,7 @@ Ready = Callable[[Bound], None]
 
 
 def serve(config: Config, *, ready: Ready | None = None) -> None:
-    """Serve until SIGTERM or SIGINT; then answer what was accepted, flush the ledger, and return.
+    """Serve until SIGTERM, SIGINT or SIGHUP; then answer what was accepted, flush the ledger, and return.
 
     Args:
         ready: called once the listeners of a single process listen.
@@ -60,7 +60,7 @@ async def serve_in_process(
     """Serve on bound sockets until told to stop.
 
     Args:
-        stop: set to stop; without it, SIGTERM and SIGINT do.
+        stop: set to stop; without it, the signals do.
     """
     set_up_logs(config.log.format, config.log.level)
     async with open_core(config) as core:
@@ -77,6 +77,7 @@ async def serve_in_process(
 def _stop_by_signal() -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    # A terminal that is closed hangs up; files are followed without being told.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, partial(stop.set))
     return stop

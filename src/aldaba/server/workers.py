@@ -22,7 +22,7 @@ PAUSE_S = 1.0
 
 
 def supervise(serve: Serve, config: Config, bound: Bound) -> None:
-    """Run `config.server.workers` processes of `serve(config, bound)` until SIGTERM or SIGINT.
+    """Run `config.server.workers` processes of `serve(config, bound)` until SIGTERM, SIGINT or SIGHUP.
 
     The sockets are bound here once and shared, so that the kernel spreads connections and none is lost while a process
     is started again.
@@ -40,7 +40,7 @@ class _Supervisor:
         self._stop = threading.Event()
 
     def run(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_stop)
         self._processes = [self._start() for _ in range(self._config.server.workers)]
         while not self._stop.wait(0.2):
