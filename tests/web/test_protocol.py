@@ -573,10 +573,13 @@ def test_time_in_which_the_application_does_not_read_is_no_fault_of_the_caller()
         await asyncio.sleep(1.0)
         await answer(send, b"%d" % len(await read_body(receive)))
 
+    size = 20_000_000
     with serving(app) as served, served.connect() as connection:
-        connection.sendall(request(b"Content-Length: 2000000", CLOSE, method=b"POST", body=b"x" * 2_000_000))
+        connection.sendall(request(b"Content-Length: %d" % size, CLOSE, method=b"POST", body=b"x" * (size - 1)))
+        time.sleep(0.2)
+        connection.sendall(b"x")
 
-        assert b"2000000" == read_answer(connection)[2]
+        assert b"%d" % size == read_answer(connection)[2]
 
 
 # --- A15, A16: methods and protocols that are not ours ---
@@ -669,6 +672,14 @@ def test_a16_an_upgrade_is_ignored_and_the_body_is_no_request(
     assert [("POST", "/", b"hello"), ("GET", "/2", b"")] == noted.requests
 
 
+def test_a16_requests_after_an_upgrade_are_read_as_before(server: Served, noted: Seen) -> None:
+    upgrade = request(b"Connection: Upgrade", b"Upgrade: h2c", target=b"/1")
+    posted = request(b"Content-Length: 1", method=b"POST", target=b"/2", body=b"x")
+    server.exchange(upgrade + posted + upgrade + request(CLOSE, target=b"/3"))
+
+    assert [("GET", "/1", b""), ("POST", "/2", b"x"), ("GET", "/1", b""), ("GET", "/3", b"")] == noted.requests
+
+
 def test_a16_a_caller_that_waits_for_continue_is_told_to(server: Served, noted: Seen) -> None:
     with server.connect() as connection:
         connection.sendall(request(b"Content-Length: 5", b"Expect: 100-continue", CLOSE, method=b"POST"))
@@ -706,12 +717,14 @@ def test_a16_a_continue_goes_to_the_application_that_reads_a_large_body() -> Non
     [
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"\x16\x03\x01",
         b"\x80\x2e\x01\x00\x02",
+        b"2.0",
         b"\x00" * 100,
         b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
         b"EHLO example.com\r\n\r\n",
     ],
-    ids=["HTTP/2", "TLS", "SSL 2", "zeros", "SSH", "SMTP"],
+    ids=["HTTP/2", "TLS", "start of TLS", "SSL 2", "digits", "zeros", "SSH", "SMTP"],
 )
 def test_a16_other_protocols_are_refused_at_once(server: Served, noted: Seen, sent: bytes) -> None:
     with server.connect() as connection:
@@ -799,6 +812,24 @@ def test_a_body_that_has_arrived_is_there_in_one_message() -> None:
         {"type": "http.request", "body": b"hello", "more_body": False},
         {"type": "http.disconnect"},
     ] == messages
+
+
+def test_who_waits_for_the_caller_to_go_hears_of_the_end_of_the_answer() -> None:
+    messages: list[Message] = []
+
+    async def app(_scope: Scope, receive: Callable[[], Awaitable[Message]], send: Any) -> None:
+        await receive()
+        waiting = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        await answer(send, b"")
+        messages.append(await waiting)
+
+    with serving(app) as served, served.connect() as connection:
+        connection.sendall(request())
+        read_answer(connection)
+        wait_until(lambda: bool(messages))
+
+    assert [{"type": "http.disconnect"}] == messages
 
 
 def test_the_application_hears_of_a_caller_who_goes_away() -> None:
@@ -945,6 +976,23 @@ def test_an_answer_that_fails_half_way_does_not_look_whole() -> None:
         answered = received(connection)
 
     assert b"0\r\n\r\n" not in answered
+
+
+def test_a_body_that_turns_out_malformed_cuts_an_answer_that_was_begun() -> None:
+    async def app(_scope: Scope, receive: Callable[[], Awaitable[Message]], send: Any) -> None:
+        await send(start())
+        await send(body(b"early", more=True))
+        await read_body(receive)
+        await send(body(b"late"))
+
+    with serving(app) as served, served.connect() as connection:
+        connection.sendall(request(CHUNKED, method=b"POST", body=b"20000\r\n" + b"x" * 0x20000 + b"\r\n"))
+        wait_until(lambda: connection.recv(1, socket.MSG_PEEK) != b"")
+        connection.sendall(b"nonsense\r\n")
+        answered = received(connection)
+
+    assert 1 >= answered.count(b"HTTP/1.1")
+    assert b"late" not in answered
 
 
 @pytest.mark.parametrize("announced", [b"3", b"10"])

@@ -113,6 +113,10 @@ class HeadReader:
             scope["http_version"] = "1.0"
         return scope
 
+    def close(self) -> None:
+        """Let go of the parser, which holds on to this reader."""
+        self._parser = None
+
     # --- called by the parser ---
 
     def on_message_begin(self) -> None:

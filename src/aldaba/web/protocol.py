@@ -43,6 +43,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def __init__(self, config: Config, server_state: ServerState, door: Door, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(config, server_state, app_state={}, _loop=loop)
+        # Headers are read by `HeadReader`, bodies here.
+        self.parser = None  # type: ignore[assignment]
         self.door = door
         self.stopping = False
         # Set while the TLS handshake runs, in which there is no transport yet.
@@ -96,22 +98,22 @@ class HttpProtocol(HttpToolsProtocol):
         self._phase = Phase.CLOSING
         self._held = b""
         self._head_start = bytearray()
+        if self._heads is not None:
+            self._heads.close()
         self.door.heartbeat.connections.discard(self)
         self.door.admission.leave(self)
         if self._exchange is not None:
             self._exchange.disconnect()
 
     def data_received(self, data: bytes) -> None:
-        """Read what has arrived, unless it is not its turn."""
-        if self._phase is Phase.ANSWERING:
-            self._hold(data)
-        elif self._phase is Phase.CLOSING:
+        """Read what has arrived, or keep it until it is its turn."""
+        if self._phase is Phase.CLOSING:
             self._discard(data)
-        else:
-            try:
-                self._read(data)
-            except Unroutable as refusal:
-                self._refuse(refusal)
+            return
+        try:
+            self._read(data)
+        except Unroutable as refusal:
+            self._refuse(refusal)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Answer a caller who has sent his request and shut his side, as `nc` does."""
