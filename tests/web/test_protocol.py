@@ -576,7 +576,7 @@ def test_time_in_which_the_application_does_not_read_is_no_fault_of_the_caller()
     size = 20_000_000
     with serving(app) as served, served.connect() as connection:
         connection.sendall(request(b"Content-Length: %d" % size, CLOSE, method=b"POST", body=b"x" * (size - 1)))
-        time.sleep(0.2)
+        time.sleep(0.3)
         connection.sendall(b"x")
 
         assert b"%d" % size == read_answer(connection)[2]

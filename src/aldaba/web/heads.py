@@ -67,7 +67,7 @@ class HeadReader:
     def _read(self, head: bytes) -> Head:
         check_size(head, self._limits)
         parser = self._parser = self._parser or httptools.HttpRequestParser(self)
-        upgrades = self._parse(parser, head)
+        self._parse(parser, head)
         method, target, headers = parser.get_method(), self._target, self._headers
         http_1_0 = is_http_1_0(head, method, target)
         if len(target) > self._limits.target_bytes:
@@ -79,27 +79,24 @@ class HeadReader:
             check_coding_line(head)
         self._door.check_host(rules.host)
         # After a header with a body the parser waits for one, which it does not get: bodies are not its part.
-        if upgrades or rules.length:
+        if rules.length:
             self._parser = None
         scope = self._scope_of(method, target, http_1_0=http_1_0)
         keep_alive = self._keeps_alive is True and not http_1_0
         return Head(scope, rules.length, keep_alive, http_1_0, rules.expects_continue)
 
-    def _parse(self, parser: httptools.HttpRequestParser, head: bytes) -> bool:
-        """Parse a header; return whether it asks for another protocol, which is ignored (RFC 9110, section 7.8)."""
-        upgrades = False
+    def _parse(self, parser: httptools.HttpRequestParser, head: bytes) -> None:
         try:
             parser.feed_data(head)
-        except httptools.HttpParserUpgrade:
-            upgrades = True
+        except httptools.HttpParserUpgrade as error:
+            # The wish for another protocol is ignored (RFC 9110, section 7.8).
+            if parser.get_method() == b"CONNECT":
+                # Its target is no resource of ours, so no method is allowed on it (threats A15).
+                raise Unroutable(HTTPStatus.METHOD_NOT_ALLOWED, "CONNECT", ((b"allow", b""),)) from error
         except httptools.HttpParserError as error:
             raise malformed(str(error)) from error
-        if upgrades and parser.get_method() == b"CONNECT":
-            # Its target is no resource of ours, so no method is allowed on it (threats A15).
-            raise Unroutable(HTTPStatus.METHOD_NOT_ALLOWED, "CONNECT", ((b"allow", b""),))
         if self._keeps_alive is None:
             raise malformed("a header that does not end where it should")
-        return upgrades
 
     def _scope_of(self, method: bytes, target: bytes, *, http_1_0: bool) -> dict[str, Any]:
         raw_path, _, query = target.partition(b"?")
