@@ -265,7 +265,7 @@ async def test_k3_a_schema_made_by_a_newer_program_is_not_served(installation: I
 async def test_k3_a_schema_that_is_behind_this_program_is_not_served(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aldaba.store.migrations.head_revision", lambda: "9999")
+    monkeypatch.setattr("aldaba.store.migrations.HEAD", "9999")
 
     with pytest.raises(Damaged, match="run 'aldaba migrate'"):
         await enter(installation.core())
