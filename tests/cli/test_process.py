@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import signal
 import stat
 import subprocess
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 ALDABA = [sys.executable, "-W", "error", "-c", "from aldaba.cli import main; main()"]
 ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src")}
 # No command of these takes so long, on the slowest machine.
-PATIENCE_S = 120
+PATIENCE_S = 60
 
 
 def aldaba(
@@ -88,10 +89,11 @@ def test_who_stops_reading_ends_the_command_quietly(office: Office) -> None:
 class AtTerminal:
     """A command at a terminal, and what can be seen there."""
 
-    def __init__(self, folder: Path, *words: str) -> None:
+    def __init__(self, folder: Path, *words: str, environ: dict[str, str] | None = None) -> None:
         self._controller, terminal = pty.openpty()
+        seen = ENVIRON | (environ or {})
         self.process = subprocess.Popen(
-            [*ALDABA, *words], cwd=folder, env=ENVIRON, stdin=terminal, stdout=terminal, stderr=terminal
+            [*ALDABA, *words], cwd=folder, env=seen, stdin=terminal, stdout=terminal, stderr=terminal
         )
         os.close(terminal)
         self.seen = b""
@@ -107,6 +109,7 @@ class AtTerminal:
     def read(self, until: bytes = b"\0") -> None:
         """Read until something is seen, or until the command has ended."""
         while until not in self.seen:
+            assert select.select([self._controller], [], [], PATIENCE_S)[0], self.seen
             try:
                 self.seen += os.read(self._controller, 1000)
             except OSError:
@@ -138,6 +141,25 @@ def test_j5_a_secret_asked_for_at_a_terminal_is_not_shown(office: Office) -> Non
     assert 1 == status
     assert b"has signed this token" in command.seen
     assert b"secret" not in command.seen
+
+
+def test_serve_says_at_a_terminal_where_it_listens_until_ctrl_c(office: Office) -> None:
+    anywhere = {"ALDABA_SERVER_PUBLIC": "127.0.0.1:0", "ALDABA_SERVER_MANAGEMENT": "127.0.0.1:0"}
+    with AtTerminal(office.folder, "serve", environ=anywhere) as command:
+        command.read(until=b"Ctrl-C stops it")
+        command.process.send_signal(signal.SIGINT)
+        status = command.process.wait(PATIENCE_S)
+
+    assert 0 == status
+    assert b"requests on 127.0.0.1, port " in command.seen
+    assert b"serving fleet, mobility;" in command.seen
+
+
+def test_a_command_without_any_streams_ends(office: Office) -> None:
+    script = 'exec "$0" "$@" <&- >&- 2>&-'
+    words = ["sh", "-c", script, *ALDABA, "config", "check"]
+
+    assert 0 == subprocess.run(words, cwd=office.folder, env=ENVIRON, timeout=PATIENCE_S, check=False).returncode
 
 
 def test_a_machine_without_unicode_gets_codes_and_no_trace(office: Office) -> None:

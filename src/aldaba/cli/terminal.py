@@ -35,7 +35,9 @@ class Terminal:
             # A terminal that knows no check mark shows its code instead of stopping the command.
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
-        return cls(sys.stdin.buffer, sys.stdout, sys.stderr, os.environ, Path.cwd())
+        # Python has no stream where the process was started without one.
+        stdin = sys.stdin.buffer if sys.stdin else io.BytesIO()
+        return cls(stdin, sys.stdout or io.StringIO(), sys.stderr or io.StringIO(), os.environ, Path.cwd())
 
     def write(self, text: str) -> None:
         """Write a line of the result to standard output."""
