@@ -39,7 +39,7 @@ def postgresql(postgresql_server: PostgreSQL) -> Iterator[str]:
 @pytest.fixture
 def sqlite(tmp_path: Path) -> str:
     """Give the URL of an SQLite database that does not exist yet."""
-    return f"sqlite+aiosqlite:///{tmp_path / 'aldaba.db'}"
+    return f"sqlite:///{tmp_path / 'aldaba.db'}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -53,7 +53,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give an SQLite database with the schema, to be copied: that is quicker than making one for each test."""
     file = tmp_path_factory.mktemp("migrated") / "aldaba.db"
-    anyio.run(prepare_database, f"sqlite+aiosqlite:///{file}")
+    anyio.run(prepare_database, f"sqlite:///{file}")
     return file
 
 
@@ -68,7 +68,7 @@ def migrated_database(postgresql_server: PostgreSQL) -> str:
 @pytest.fixture
 def migrated_sqlite(migrated_file: Path, tmp_path: Path) -> str:
     """Give the URL of an SQLite database with an empty registry."""
-    return f"sqlite+aiosqlite:///{shutil.copy(migrated_file, tmp_path)}"
+    return f"sqlite:///{shutil.copy(migrated_file, tmp_path)}"
 
 
 @pytest.fixture

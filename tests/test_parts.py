@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from aldaba.store.database import engine_for
 from tests.parts import needs
 
 ROOT = Path(__file__).parents[1]
@@ -57,11 +58,10 @@ def test_skipped_tests_are_listed_by_name_with_their_reason(tmp_path: Path) -> N
 @pytest.mark.anyio
 @pytest.mark.parametrize("time", ["first", "second"])
 async def test_every_test_has_an_empty_database_of_its_own(database_url: str, time: str) -> None:
-    engine = create_async_engine(database_url)
-    async with engine.begin() as connection:
-        tables = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
-        await connection.execute(text("CREATE TABLE written (number INTEGER)"))
-    await engine.dispose()
+    engine = engine_for(database_url)
+    tables = await engine.run(lambda connection: inspect(connection).get_table_names(), change=False)
+    await engine.run(lambda connection: connection.execute(text("CREATE TABLE written (number INTEGER)")), change=True)
+    await engine.close()
 
     assert tables == [], time
 

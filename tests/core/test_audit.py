@@ -78,7 +78,7 @@ async def test_a_changed_column_is_found(sqlite_installation: Installation, colu
             writer = core.ledger.writer
         changed = update(schema.event).values({column: text(CHANGED[column])})
         second = (schema.event.c.writer == writer) & (schema.event.c.seq == 2)
-        await registrar.database.write(lambda connection: connection.execute(changed.where(second)) and None)
+        await registrar.database.write(Connection.execute, changed.where(second))
 
         assert f"{writer}: event 2 or the one before it was changed" == (await verdict(registrar)).faults[0]
 

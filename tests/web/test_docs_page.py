@@ -132,7 +132,7 @@ class Served(NamedTuple):
 @pytest.fixture(scope="module")
 def served(migrated_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     directory = tmp_path_factory.mktemp("docs")
-    installation = install(directory, f"sqlite+aiosqlite:///{shutil.copy(migrated_file, directory)}")
+    installation = install(directory, f"sqlite:///{shutil.copy(migrated_file, directory)}")
     started: Future[tuple[Served, Callable[[], object]]] = Future()
 
     async def serve() -> None:

@@ -15,7 +15,7 @@ from aldaba.store.clients import list_partners
 from aldaba.store.database import Database, engine_for, prepare_database
 from aldaba.store.engines.sqlite import Sqlite
 from aldaba.store.keys import list_keys
-from aldaba.store.migrations import current_revision, head_revision
+from aldaba.store.migrations import HEAD, current_revision
 
 app = App(
     name="init",
@@ -74,7 +74,7 @@ async def init(*, cli: Cli) -> None:
         )
     if revision is None:
         await prepare_database(config.database.url.reveal())
-        made.append(f"the database {_database(cli, config)}, schema {head_revision()}")
+        made.append(f"the database {_database(cli, config)}, schema {HEAD}")
     services, partners = await _look_at_registry(cli, made)
     _report(cli, config, file, made, services[0] if partners == 0 else None)
 
@@ -107,7 +107,7 @@ def _report(cli: Context, config: Config, file: Path, made: list[str], service: 
         "config": str(file),
         "master_key_file": str(config.keys.master_key_file),
         "database": str(config.database.url),
-        "schema": head_revision(),
+        "schema": HEAD,
         "made": made,
     }
     cli.done("\n".join(lines), record)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
-from psycopg import OperationalError, pq
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -13,7 +12,7 @@ from aldaba.config.problems import unknown
 from aldaba.config.readers import Reader
 
 _HIDDEN = "***"
-_SQLITE = re.compile(r"sqlite(?:\+aiosqlite)?:///([^\x00-\x1f\x7f?#]+)")
+_SQLITE = re.compile(r"sqlite:///([^\x00-\x1f\x7f?#]+)")
 _POSTGRESQL = re.compile(r"postgresql(?:\+psycopg)?://.*", re.DOTALL)
 _COUNTERS = ("redis", "rediss", "valkey", "valkeys")
 # What installers, examples and people in a hurry write.
@@ -95,6 +94,8 @@ def _split(text: str) -> tuple[str, str, str]:
 
 
 def _refuse_unknown_option(option: str) -> None:
+    from psycopg import pq  # noqa: PLC0415 - a quarter of a second that SQLite's processes need not spend
+
     known = [default.keyword.decode() for default in pq.Conninfo.get_defaults()]
     if option not in known:
         raise ValueError(unknown(f"option {option!r:.40} in the URL", option, known))
@@ -102,6 +103,8 @@ def _refuse_unknown_option(option: str) -> None:
 
 def _connects(text: str) -> bool:
     """Return whether both that will read the URL understand it: PostgreSQL's own library and SQLAlchemy."""
+    from psycopg import OperationalError, pq  # noqa: PLC0415 - as above
+
     try:
         parsed = pq.Conninfo.parse(text.replace("+psycopg", "", 1).encode())
         make_url(text)

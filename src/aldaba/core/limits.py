@@ -8,9 +8,8 @@ import asyncio
 import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
-from limits.aio.storage import RedisStorage
 from limits.errors import StorageError
 
 from aldaba.errors import Reason, Refusal, StoreUnavailable
@@ -41,6 +40,9 @@ class Counters(Protocol):
 
     async def get_expiry(self, key: str) -> float:
         """Return when a counter ends, in seconds since 1970."""
+
+    async def close(self) -> None:
+        """Give connections back."""
 
 
 class BoundedMemory:
@@ -79,6 +81,40 @@ class BoundedMemory:
         """See `Counters.get_expiry`."""
         return self._counters.get(key, (0, self._now()))[1]
 
+    async def close(self) -> None:
+        """See `Counters.close`."""
+
+
+class SharedCounters:
+    """Counters on a Redis or Valkey server, for processes that count together."""
+
+    def __init__(self, url: str) -> None:
+        # Its client is seven megabytes that one process alone need not hold.
+        from limits.aio.storage import RedisStorage  # noqa: PLC0415
+
+        # Valkey speaks the same protocol; one client library serves both.
+        address = f"async+{url.replace('valkey', 'redis', 1)}"
+        self._storage = RedisStorage(
+            address, implementation="redispy", key_prefix="aldaba", wrap_exceptions=True, socket_timeout=1.0
+        )
+
+    async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """See `Counters.incr`."""
+        return await self._storage.incr(key, expiry, amount)
+
+    async def get(self, key: str) -> int:
+        """See `Counters.get`."""
+        return await self._storage.get(key)
+
+    async def get_expiry(self, key: str) -> float:
+        """See `Counters.get_expiry`."""
+        return await self._storage.get_expiry(key)
+
+    async def close(self) -> None:
+        """See `Counters.close`."""
+        bridge: Any = self._storage.bridge
+        await bridge.storage.aclose()
+
 
 class Limits:
     """The counters of failures and requests.
@@ -97,6 +133,10 @@ class Limits:
         # With counters elsewhere, looking and counting are two steps: tries for one name then go one after the other,
         # so that in parallel no more are evaluated than in sequence (threats B7).
         self._locks: OrderedDict[str, asyncio.Lock] | None = None if alone else OrderedDict()
+
+    async def close(self) -> None:
+        """Give the storage's connections back."""
+        await self._storage.close()
 
     def attempt(self, service: str, name: str, network: str) -> "Attempt":
         """Guard the evaluation of a secret for a name from a network: `async with limits.attempt(...)`.
@@ -233,10 +273,4 @@ class _Reachable:
 
 def storage_for(url: str, *, capacity: int, now: Callable[[], float]) -> Counters:
     """Return the counters' storage: `memory`, or a Redis or Valkey server by its URL."""
-    if url == "memory":
-        return BoundedMemory(capacity, now)
-    # Valkey speaks the same protocol; one client library serves both.
-    address = url.replace("valkey", "redis", 1)
-    return RedisStorage(
-        f"async+{address}", implementation="redispy", key_prefix="aldaba", wrap_exceptions=True, socket_timeout=1.0
-    )
+    return BoundedMemory(capacity, now) if url == "memory" else SharedCounters(url)

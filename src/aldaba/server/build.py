@@ -118,6 +118,8 @@ async def _wire(config: Config, database: Database, clock: Clock, secrets: Secre
         secrets.checkpoints,
         checkpoint_every=config.audit.checkpoint_every,
     )
+    limits = _limits(config, clock)
+    stack.push_async_callback(limits.close)
     ledger = Ledger(database.engine, chain, capacity=config.ledger.capacity, max_batch=config.ledger.max_batch)
     ledger.start()
     stack.push_async_callback(ledger.stop)
@@ -127,7 +129,7 @@ async def _wire(config: Config, database: Database, clock: Clock, secrets: Secre
         view=view,
         ledger=ledger,
         keyring=Keyring(view, secrets.sealing),
-        limits=_limits(config, clock),
+        limits=limits,
         usage=usage,
         secrets=secrets,
         trust=_trust(config),

@@ -17,21 +17,20 @@ def day_counts(connection: Connection, client_id: str, day: str) -> int:
 
 def add_usage(connection: Connection, requests: Mapping[tuple[str, str], int], uses: Mapping[str, datetime]) -> None:
     """Add to the daily counts of (client id, day) and move credentials' last uses forward."""
-    upsert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    # In one order in every process, so that two of them cannot wait for each other.
-    for (client_id, day), count in sorted(requests.items()):
-        counted = upsert(usage).values(client_id=client_id, day=day, requests=count)
-        connection.execute(
-            counted.on_conflict_do_update(
-                index_elements=["client_id", "day"], set_={"requests": usage.c.requests + counted.excluded.requests}
-            )
-        )
-    for credential_id, at in sorted(uses.items()):
-        used = upsert(credential_use).values(credential_id=credential_id, last_used_at=at)
-        connection.execute(
-            used.on_conflict_do_update(
-                index_elements=["credential_id"],
-                set_={"last_used_at": used.excluded.last_used_at},
-                where=credential_use.c.last_used_at < used.excluded.last_used_at,
-            )
-        )
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    counted, used = insert(usage), insert(credential_use)
+    count = counted.on_conflict_do_update(
+        index_elements=["client_id", "day"], set_={"requests": usage.c.requests + counted.excluded.requests}
+    )
+    use = used.on_conflict_do_update(
+        index_elements=["credential_id"],
+        set_={"last_used_at": used.excluded.last_used_at},
+        where=credential_use.c.last_used_at < used.excluded.last_used_at,
+    )
+    # One statement for all, since the ledger waits; in one order, so that two processes cannot wait for each other.
+    for statement, rows in (
+        (count, [{"client_id": key[0], "day": key[1], "requests": more} for key, more in sorted(requests.items())]),
+        (use, [{"credential_id": key, "last_used_at": at} for key, at in sorted(uses.items())]),
+    ):
+        if rows:
+            connection.execute(statement, rows)

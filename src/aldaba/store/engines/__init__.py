@@ -4,14 +4,15 @@ An engine opens three kinds of connection: pooled ones for plain statements, one
 reads the registry version.
 """
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from aldaba.errors import StoreUnavailable
+
+T = TypeVar("T")
 
 # Changes of the registry take this lock alone, batches of the ledger share it: a change waits for the batches that
 # began before it, and no batch can begin before and commit after it. (On SQLite the one write lock does the same.)
@@ -92,8 +93,15 @@ class Engine(Protocol):
     single_process: bool
     timeout_s: float
 
-    def pool(self) -> AsyncEngine:
-        """Return pooled connections for plain statements."""
+    async def run(self, work: Callable[[Connection], T], *, change: bool) -> T:
+        """Run `work` with a pooled connection in a transaction, and commit it.
+
+        Args:
+            change: it writes, so it begins as a writer.
+        """
+
+    async def close(self) -> None:
+        """Close the pooled connections."""
 
     def open_ledger(self) -> LedgerConnection:
         """Open the ledger's connection."""

@@ -1,6 +1,6 @@
 """PostgreSQL: a server that many processes share."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -8,7 +8,7 @@ import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from aldaba.errors import StoreUnavailable
 from aldaba.store.engines import (
@@ -19,6 +19,7 @@ from aldaba.store.engines import (
     SAVE_CHECKPOINT,
     SAVE_HEAD,
     LedgerConnection,
+    T,
     Translating,
     VersionReader,
 )
@@ -35,7 +36,6 @@ class Postgres:
     def __init__(self, url: URL, *, timeout_s: float, pool_size: int) -> None:
         self.url = url.set(drivername="postgresql")
         self.timeout_s = timeout_s
-        self.pool_size = pool_size
         milliseconds = int(timeout_s * 1000)
         # A server that is away or slow must be noticed within the time a caller is kept waiting (threats K4).
         self.settings: dict[str, Any] = {
@@ -46,20 +46,26 @@ class Postgres:
             "keepalives_count": 3,
             "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} -c synchronous_commit=on",
         }
+        self._pool = create_async_engine(
+            self.url.set(drivername="postgresql+psycopg"),
+            connect_args=self.settings,
+            pool_size=pool_size,
+            pool_timeout=timeout_s,
+            pool_pre_ping=True,
+            hide_parameters=True,
+        )
 
     def check_present(self) -> None:
         """Do nothing: a missing database is an error of the connection."""
 
-    def pool(self) -> AsyncEngine:
-        """Return pooled connections."""
-        return create_async_engine(
-            self.url.set(drivername="postgresql+psycopg"),
-            connect_args=self.settings,
-            pool_size=self.pool_size,
-            pool_timeout=self.timeout_s,
-            pool_pre_ping=True,
-            hide_parameters=True,
-        )
+    async def run(self, work: Callable[[Connection], T], *, change: bool) -> T:
+        """Run `work` on the loop, giving way at each statement."""
+        async with self._pool.begin() as connection:
+            return await connection.run_sync(work)
+
+    async def close(self) -> None:
+        """Close the pooled connections."""
+        await self._pool.dispose()
 
     def check_sound(self, connection: Connection, *, thorough: bool) -> None:
         """Do nothing: the server looks after its own files."""

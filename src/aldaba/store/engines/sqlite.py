@@ -1,14 +1,16 @@
 """SQLite: one file of this machine, in WAL mode, flushed at every commit."""
 
+import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Engine as SyncEngine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from aldaba.errors import Damaged, StoreUnavailable
 from aldaba.store.engines import (
@@ -18,6 +20,7 @@ from aldaba.store.engines import (
     SAVE_CHECKPOINT,
     SAVE_HEAD,
     LedgerConnection,
+    T,
     Translating,
     VersionReader,
 )
@@ -34,6 +37,8 @@ class Sqlite:
     def __init__(self, path: Path, *, timeout_s: float) -> None:
         self.path = path
         self.timeout_s = timeout_s
+        self._pool = _pool(path, timeout_s)
+        self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="sqlite")
 
     def check_present(self) -> None:
         """Raise `Damaged` where the file is missing or empty: an empty registry must never stand in for a lost one."""
@@ -42,32 +47,21 @@ class Sqlite:
                 f"the database file {self.path} is missing or empty; restore it, or run 'aldaba init' for a new one"
             )
 
-    def pool(self) -> AsyncEngine:
-        """Return pooled connections; a change begins with the write lock, so that it never has to upgrade a read."""
-        engine = create_async_engine(
-            f"sqlite+aiosqlite:///{self.path}",
-            connect_args={"timeout": self.timeout_s},
-            pool_size=2,
-            max_overflow=3,
-            pool_timeout=self.timeout_s,
-            hide_parameters=True,
-        )
+    async def run(self, work: Callable[[Connection], T], *, change: bool) -> T:
+        """Run `work` in a thread: one way there and back, whatever the number of its statements."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, work, change)
 
-        @event.listens_for(engine.sync_engine, "connect")
-        def prepare(connection: Any, _record: Any) -> None:
-            connection.isolation_level = None
-            cursor = connection.cursor()
-            for pragma in PRAGMAS:
-                cursor.execute(pragma)
-            cursor.close()
+    def _run(self, work: Callable[[Connection], T], change: bool) -> T:  # noqa: FBT001 - from `run` alone
+        # A change begins with the write lock, so that it never has to upgrade a read.
+        with self._pool.connect().execution_options(begin="BEGIN IMMEDIATE" if change else "BEGIN") as connection:
+            result = work(connection)
+            connection.commit()
+            return result
 
-        @event.listens_for(engine.sync_engine, "begin")
-        def begin(connection: Connection) -> None:
-            connection.exec_driver_sql(
-                "BEGIN IMMEDIATE" if connection.get_execution_options().get("change") else "BEGIN"
-            )
-
-        return engine
+    async def close(self) -> None:
+        """Close the pooled connections."""
+        self._pool.dispose()
+        self._threads.shutdown(wait=False)
 
     def connect(self) -> sqlite3.Connection:
         """Open a connection outside the pool."""
@@ -105,6 +99,32 @@ class Sqlite:
             raise Damaged(f"the database is damaged ({fault}); restore a backup")
 
 
+def _pool(path: Path, timeout_s: float) -> SyncEngine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        connect_args={"timeout": timeout_s, "check_same_thread": False},
+        pool_size=CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=timeout_s,
+        hide_parameters=True,
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        # We begin transactions ourselves: the driver would begin them late.
+        connection.isolation_level = None
+        for pragma in PRAGMAS:
+            connection.execute(pragma)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+    return engine
+
+
+# Reads of entries that are not in the view, and changes; requests have their own two connections.
+CONNECTIONS = 4
 # Checking so many bytes at every start takes about a tenth of a second.
 LARGE = 64 * 1024 * 1024
 DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
