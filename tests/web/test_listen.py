@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from aldaba.errors import Impossible
 from aldaba.web.limits import Limits
 from aldaba.web.listen import Listener, Listeners, bind, fitting
 from tests.web.serving import QUICK, Seen, answer, echo, read_all, read_answer, serving
+from tests.web.test_tls import Places
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -187,7 +189,6 @@ def test_a_task_of_the_heartbeat_that_fails_does_not_stop_the_deadlines() -> Non
         bound = bind("127.0.0.1", 0)
         port = bound[0].getsockname()[1]
         listeners = Listeners([Listener(app=fixed(b""), sockets=bound)], QUICK, each_second=[fail])
-        asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
         await listeners.start()
 
         def wait() -> bytes:
@@ -257,6 +258,20 @@ def test_connections_without_a_request_are_closed_at_once(sent: bytes) -> None:
 
         assert b"" == read_all(connection)
     assert time.monotonic() - began < 5
+
+
+def test_a_tls_caller_who_does_not_say_goodbye_does_not_hold_up_the_stop(tmp_path: Path) -> None:
+    places = Places(tmp_path)
+    with (
+        serving(echo(Seen()), context=places.mutual()) as served,
+        places.caller().wrap_socket(served.connect(), server_hostname="localhost") as connection,
+    ):
+        connection.sendall(REQUEST)
+        read_answer(connection)
+        began = time.monotonic()
+        served.stop(grace_s=20)
+
+    assert time.monotonic() - began < 10
 
 
 def test_what_is_not_answered_within_the_grace_is_cut() -> None:

@@ -24,7 +24,7 @@ def noted() -> Seen:
 
 @pytest.fixture(scope="module")
 def running(noted: Seen) -> Iterator[Served]:
-    with serving(echo(noted), hosts=frozenset({"api.example.com", "127.0.0.1"})) as served:
+    with serving(echo(noted), hosts=frozenset({"api.example.com", "127.0.0.1", "::1"})) as served:
         yield served
 
 
@@ -286,13 +286,15 @@ def test_a4_no_host_two_hosts_or_an_odd_one_is_refused(server: Served, noted: Se
 
 
 @pytest.mark.parametrize(
-    "host", [b"other.example.com", b"api.example.com.", b"api.example.com.evil.example", b"[::1]", b"10.0.0.1"]
+    "host", [b"other.example.com", b"api.example.com.", b"api.example.com.evil.example", b"[::2]", b"10.0.0.1"]
 )
 def test_a4_a_foreign_host_is_misdirected(server: Served, noted: Seen, host: bytes) -> None:
     assert_refused(server, noted, b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n", 421)
 
 
-@pytest.mark.parametrize("host", [b"api.example.com", b"API.Example.COM", b"api.example.com:8443", b"127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "host", [b"api.example.com", b"API.Example.COM", b"api.example.com:8443", b"127.0.0.1:1", b"[::1]:8"]
+)
 def test_our_own_host_is_served_in_any_case_and_on_any_port(server: Served, noted: Seen, host: bytes) -> None:
     server.exchange(b"GET / HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n\r\n")
 

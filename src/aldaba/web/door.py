@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from aldaba.web.admission import Admission
-from aldaba.web.exchange import App
 from aldaba.web.framing import Unroutable, host_name
 from aldaba.web.heartbeat import Heartbeat
 from aldaba.web.limits import Limits
@@ -22,10 +21,10 @@ class Door:
     """What the connections of one listener share.
 
     Args:
-        hosts: names that a `Host` header may have, in lower case and without ports; None for any (threats A4).
+        hosts: names that a `Host` header may have, in lower case, without ports and brackets; None for any
+            (threats A4).
     """
 
-    app: App
     limits: Limits
     admission: Admission
     heartbeat: Heartbeat

@@ -107,7 +107,7 @@ def check_coding_line(head: bytes) -> None:
 
 
 def host_name(host: bytes) -> str:
-    """Return the name in a `Host` header, in lower case and without its port.
+    """Return the name or address in a `Host` header, in lower case, without its port and the brackets of IPv6.
 
     Raises:
         Unroutable: it is none (threats A4).
@@ -115,7 +115,7 @@ def host_name(host: bytes) -> str:
     found = _HOST.fullmatch(host)
     if found is None:
         raise malformed("an odd Host")
-    return found[1].decode("ascii").lower()
+    return found[1].decode("ascii").lower().strip("[]")
 
 
 def is_http_1_0(head: bytes, method: bytes, target: bytes) -> bool:

@@ -7,10 +7,15 @@ import asyncio
 import time
 from collections.abc import Callable
 from email.utils import formatdate
+from functools import partial
 from typing import TYPE_CHECKING
+
+import structlog
 
 if TYPE_CHECKING:
     from aldaba.web.protocol import HttpProtocol
+
+log = structlog.get_logger()
 
 
 class Heartbeat:
@@ -39,14 +44,21 @@ class Heartbeat:
             self._timer.cancel()
 
     def _beat(self) -> None:
-        # First the next one: a task that fails must not stop the deadlines.
         self._timer = self._loop.call_later(self._interval_s, self._beat)
         self.date_line = _date_line()
         now_s = self._loop.time()
         for connection in tuple(self.connections):
-            connection.keep_deadline(now_s)
+            _guarded(partial(connection.keep_deadline, now_s))
         for task in self._tasks:
-            task()
+            _guarded(task)
+
+
+def _guarded(work: Callable[[], object]) -> None:
+    """Do one thing; whatever is wrong with it must not keep the others from being done."""
+    try:
+        work()
+    except Exception:
+        log.exception("a task of the heartbeat failed")
 
 
 def _date_line() -> bytes:

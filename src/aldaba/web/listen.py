@@ -34,7 +34,7 @@ class Listener:
     Args:
         sockets: bound, not yet listening; `bind` makes them. They are closed by `Listeners.stop`.
         context: for TLS; without it the listener speaks plain HTTP.
-        hosts: names that a `Host` header may have, in lower case and without ports; None for any.
+        hosts: names that a `Host` header may have, in lower case, without ports and brackets; None for any.
     """
 
     app: App
@@ -70,8 +70,7 @@ class Listeners:
         self._on_handshake_refused = on_handshake_refused
         self.admission = Admission(limits, exempt)
         self._doors = [
-            Door(listener.app, limits, self.admission, self._heartbeat, listener.hosts, on_refused)
-            for listener in self._listeners
+            Door(limits, self.admission, self._heartbeat, listener.hosts, on_refused) for listener in self._listeners
         ]
         self._state = ServerState()
         self._servers: list[asyncio.Server | Handshakes] = []
@@ -112,6 +111,7 @@ class Listeners:
         """
         for server in self._servers:
             server.close()
+        self._servers.clear()
         for listener in self._listeners:
             for listening in listener.sockets:
                 listening.close()

@@ -59,6 +59,7 @@ class HttpProtocol(HttpToolsProtocol):
         # What has arrived of a header that is not whole, and what has arrived before its turn.
         self._head_start = bytearray()
         self._held = b""
+        self._held_at = 0
         # Of the body that is arriving.
         self._left = 0
         self._chunks: ChunkedBody | None = None
@@ -105,13 +106,13 @@ class HttpProtocol(HttpToolsProtocol):
         if self._exchange is not None:
             self._exchange.disconnect()
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes, at: int = 0) -> None:
         """Read what has arrived, or keep it until it is its turn."""
         if self._phase is Phase.CLOSING:
             self._discard(data)
             return
         try:
-            self._read(data)
+            self._read(data, at)
         except Unroutable as refusal:
             self._refuse(refusal)
 
@@ -132,66 +133,68 @@ class HttpProtocol(HttpToolsProtocol):
         super().resume_writing()
         self._write_paused_s = None
 
-    # --- reading ---
+    # --- reading: each function takes what has arrived from an offset on, and returns how far it got ---
 
-    def _read(self, data: bytes) -> None:
-        while data:
+    def _read(self, data: bytes, at: int = 0) -> None:
+        while at < len(data):
             if self._phase is Phase.ANSWERING:
-                self._hold(data)
+                self._hold(data, at)
                 return
-            data = self._read_body(data) if self._phase is Phase.BODY else self._read_head(data)
+            at = self._read_body(data, at) if self._phase is Phase.BODY else self._read_head(data, at)
 
-    def _hold(self, data: bytes) -> None:
+    def _hold(self, data: bytes, at: int) -> None:
         """Keep what has arrived before its turn: at most what the transport reads at once, since it then pauses."""
-        self._held += data
+        if self._held:
+            data, at = self._held[self._held_at :] + data[at:], 0
+        self._held, self._held_at = data, at
         self.flow.pause_reading()
 
-    def _read_head(self, data: bytes) -> bytes:
-        """Read one header; return what comes after it."""
-        end = data.find(b"\r\n\r\n") + 4
-        if self._head_start or end < 4 or data[0] == 0x0D:
-            return self._read_split_head(data)
-        return self._begin(data[:end], data[end:])
+    def _read_head(self, data: bytes, at: int) -> int:
+        end = data.find(b"\r\n\r\n", at) + 4
+        if self._head_start or end < 4 or data[at] == 0x0D:
+            return self._read_split_head(data, at)
+        return self._begin(data[at:end], data, end)
 
-    def _read_split_head(self, data: bytes) -> bytes:
+    def _read_split_head(self, data: bytes, at: int) -> int:
         """Read a header that comes in pieces, or after an empty line (RFC 9112, section 2.2)."""
         pending = self._head_start
+        if not pending and data.startswith(b"\r\n", at):
+            at += 2
         start = len(pending)
-        pending += data if start else data.removeprefix(b"\r\n")
+        pending += data[at:]
         end = pending.find(b"\r\n\r\n", max(0, start - 3)) + 4
         if end >= 4:
             self._head_start = bytearray()
-            return self._begin(bytes(pending[:end]), bytes(pending[end:]))
+            return self._begin(bytes(pending[:end]), data, at + end - start)
         if pending:
             check_unfinished(pending, start)
             check_size(pending, self._limits)
         if pending and self._phase is Phase.IDLE:
-            self._phase = Phase.HEADER
-            self._since_s = self.loop.time()
-        return b""
+            self._enter(Phase.HEADER)
+        return len(data)
 
-    def _begin(self, head_bytes: bytes, rest: bytes) -> bytes:
-        """Begin an exchange; return what comes after its body, as far as it is there."""
+    def _begin(self, head_bytes: bytes, data: bytes, at: int) -> int:
+        """Begin an exchange with a whole header; its body begins at the offset, as far as it is there."""
         head = cast(HeadReader, self._heads).read(head_bytes)
         scope = head.scope.copy()
         scope["headers"] = scope["headers"].copy()
         exchange = self._exchange = Exchange(self, scope, keep_alive=head.keep_alive, http_1_0=head.http_1_0)
-        length = head.length
-        if not 0 <= length <= len(rest):
-            self._await_body(exchange, head, rest)
-            return rest
-        exchange.body = rest[:length]
+        there = len(data) - at
+        if not 0 <= head.length <= there:
+            self._await_body(exchange, head, is_silent=not there)
+            return at
+        end = at + head.length
+        exchange.body = data[at:end]
         self._phase = Phase.ANSWERING
         self._call(exchange)
-        return rest[length:]
+        return end
 
-    def _await_body(self, exchange: Exchange, head: Head, rest: bytes) -> None:
+    def _await_body(self, exchange: Exchange, head: Head, *, is_silent: bool) -> None:
         exchange.more_body = True
         self._left = head.length
         self._chunks = ChunkedBody() if head.length == CHUNKED else None
-        self._phase = Phase.BODY
-        self._since_s = self.loop.time()
-        continues = head.expects_continue and not rest
+        self._enter(Phase.BODY)
+        continues = head.expects_continue and is_silent
         if head.length > self._limits.body_bytes:
             # More than is gathered here: the application may refuse it before any of it is sent.
             exchange.continues = continues
@@ -199,28 +202,28 @@ class HttpProtocol(HttpToolsProtocol):
         elif continues:
             self.send_continue()
 
-    def _read_body(self, data: bytes) -> bytes:
-        """Read what there is of a body; return what comes after it."""
+    def _read_body(self, data: bytes, at: int) -> int:
         exchange = cast(Exchange, self._exchange)
-        part, rest, more = self._body_part(data)
+        part, at, more = self._body_part(data, at)
         exchange.add(part, more_body=more)
         if more and len(exchange.body) <= self._limits.body_bytes:
-            return rest
+            return at
         if more:
             self._pause_reading()
         else:
             self._phase = Phase.ANSWERING
         if exchange.task is None:
             self._call(exchange)
-        return rest
+        return at
 
-    def _body_part(self, data: bytes) -> tuple[bytes, bytes, bool]:
+    def _body_part(self, data: bytes, at: int) -> tuple[bytes, int, bool]:
+        """Return what there is of the body, where it ends, and whether there is more to come."""
         if self._chunks is None:
-            part, rest = data[: self._left], data[self._left :]
+            part = data[at : at + self._left]
             self._left -= len(part)
-            return part, rest, self._left > 0
-        part, after = self._chunks.feed(data)
-        return part, after or b"", after is None
+            return part, at + len(part), self._left > 0
+        part, after = self._chunks.feed(data[at:])
+        return part, len(data) - len(after or b""), after is None
 
     def _call(self, exchange: Exchange) -> None:
         exchange.task = self.loop.create_task(exchange.run(self.app))
@@ -261,13 +264,11 @@ class HttpProtocol(HttpToolsProtocol):
             self._close_after_answer()
             return
         self._exchange = None
-        self._phase = Phase.IDLE
-        self._since_s = self.loop.time()
-        if self.flow.read_paused:
+        self._enter(Phase.IDLE)
+        if self._held:
             held, self._held = self._held, b""
-            self._read_paused_s = None
             self.flow.resume_reading()
-            self.data_received(held)
+            self.data_received(held, self._held_at)
 
     # --- the end ---
 
@@ -294,8 +295,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._phase is Phase.BODY or self._held:
             self._linger()
             return
-        self._phase = Phase.CLOSING
-        self._since_s = self.loop.time()
+        self._enter(Phase.CLOSING)
         self.transport.close()
 
     def _linger(self) -> None:
@@ -303,8 +303,7 @@ class HttpProtocol(HttpToolsProtocol):
 
         Closing with unread bytes makes the system reset the connection, and the answer may be lost on the way.
         """
-        self._phase = Phase.CLOSING
-        self._since_s = self.loop.time()
+        self._enter(Phase.CLOSING)
         self._held = b""
         self._head_start = bytearray()
         if self.transport.is_closing():
@@ -322,10 +321,14 @@ class HttpProtocol(HttpToolsProtocol):
         """Answer what was accepted, and close; without a request, close at once."""
         self.stopping = True
         if self._phase not in (Phase.BODY, Phase.ANSWERING):
-            self._phase = Phase.CLOSING
+            self._enter(Phase.CLOSING)
             self.transport.close()
 
     # --- deadlines and caps ---
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
+        self._since_s = self.loop.time()
 
     def keep_deadline(self, now_s: float) -> None:
         """Close when the caller takes too long (threats A8)."""
