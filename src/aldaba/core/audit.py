@@ -113,7 +113,14 @@ def link(key: bytes, before: str, writer: str, seq: int, columns: Sequence[Any])
         before: the link of the event before it, `START` for the first.
         columns: the event's columns in the order of `Event`.
     """
-    return hmac.digest(key, before.encode() + _encode((writer, seq, *columns)), "sha256").hex()
+    keyed = _keyed(key).copy()
+    keyed.update(before.encode() + _encode((writer, seq, *columns)))
+    return keyed.hexdigest()
+
+
+@lru_cache(maxsize=4)
+def _keyed(key: bytes) -> hmac.HMAC:
+    return hmac.new(key, digestmod="sha256")
 
 
 def seal(key: bytes, writer: str, length: int, head: str) -> str:

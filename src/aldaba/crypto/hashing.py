@@ -10,6 +10,7 @@ import secrets
 import string
 import zlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NoReturn
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -141,8 +142,16 @@ def derive(master: bytes, purpose: str) -> bytes:
 
 
 def _keyed(pepper: bytes, digest: bytes) -> bytes:
+    keyed = _keyed_by(pepper).copy()
+    keyed.update(digest)
+    return keyed.digest()
+
+
+@lru_cache(maxsize=16)
+def _keyed_by(pepper: bytes) -> hmac.HMAC:
+    # The one-shot function sets the hash up at each call, and gives the interpreter's lock away while it does.
     _require_key(pepper)
-    return hmac.digest(pepper, digest, "sha256")
+    return hmac.new(pepper, digestmod="sha256")
 
 
 def _require_key(key: bytes) -> None:

@@ -8,6 +8,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from aldaba.crypto import base64url, strict_json
@@ -165,7 +166,15 @@ def _require_signature(signing_input: bytes, signature: bytes, keys: Sequence[by
 
 
 def _signature(signing_input: bytes, key: bytes) -> bytes:
-    return base64url.encode(hmac.digest(key, signing_input, "sha512"))
+    keyed = _keyed(key).copy()
+    keyed.update(signing_input)
+    return base64url.encode(keyed.digest())
+
+
+@lru_cache(maxsize=64)
+def _keyed(key: bytes) -> hmac.HMAC:
+    # The one-shot function sets the hash up at each call, and gives the interpreter's lock away while it does.
+    return hmac.new(key, digestmod="sha512")
 
 
 def _require_strong(key: bytes) -> None:
