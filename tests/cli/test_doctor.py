@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import socket
 import sqlite3
+import subprocess
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +15,7 @@ from aldaba.cli.doctor import registry, surroundings
 from aldaba.crypto.certificates import Authority, Validity
 from aldaba.crypto.master_key import create_master_key
 from tests.cli.office import Office
+from tests.parts import needs
 
 
 def findings(office: Office, *level: str, settings: str = "") -> list[str]:
@@ -71,6 +74,20 @@ def test_counters_that_do_not_answer_are_wrong(fleet: Office) -> None:
     found = findings(fleet, "wrong", settings='\n[limits]\nstorage = "redis://127.0.0.1:1/0"\n')
 
     assert ["the counters against guessing do not answer: redis://127.0.0.1:1/0 (ConnectionError)"] == found
+
+
+def test_counters_that_answer_are_good(fleet: Office) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    command = [str(needs("redis-server")), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as redis:
+        assert redis.stdout is not None
+        while "Ready to accept connections" not in redis.stdout.readline():
+            assert redis.poll() is None
+        found = findings(fleet, "good", settings=f'\n[limits]\nstorage = "redis://127.0.0.1:{port}/0"\n')
+        redis.terminate()
+
+    assert has(found, "counters", f"redis://127.0.0.1:{port}/0")
 
 
 def test_j5_a_master_key_that_others_may_read_is_wrong(fleet: Office) -> None:

@@ -1,5 +1,7 @@
 """`aldaba audit`: what was decided and changed, and the proof that nobody changed what was written."""
 
+import errno
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +14,7 @@ from aldaba.cli.context import Cli, Context
 from aldaba.cli.failures import Told
 from aldaba.cli.output import Field, printable
 from aldaba.core.audit_proof import Verdict, verify_log
-from aldaba.core.checkpoints import Checkpoint
+from aldaba.core.checkpoints import Checkpoint, read_checkpoints
 from aldaba.core.partners import find_partner
 from aldaba.errors import Impossible
 from aldaba.store.audit import list_events
@@ -106,8 +108,7 @@ async def verify(*, checkpoints: Path | None = None, cli: Cli) -> None:
     Args:
         checkpoints: signed checkpoints kept elsewhere; when not given, the file of audit.checkpoint_file.
     """
-    file = cli.config().audit.checkpoint_file if checkpoints is None else cli.terminal.folder / checkpoints
-    kept = _read_checkpoints(file, must_be=checkpoints is not None)
+    kept = _kept(cli, checkpoints)
     async with cli.registrar() as registrar:
         verdict = await registrar.database.read(verify_log, registrar.secrets, kept)
     _tell(cli, verdict)
@@ -130,17 +131,21 @@ def _tell(cli: Context, verdict: Verdict) -> None:
     raise Told
 
 
-def _read_checkpoints(file: Path | None, *, must_be: bool) -> list[Checkpoint]:
-    # The configured file is made with the first checkpoint.
-    if file is None or not (must_be or file.exists()):
+def _kept(cli: Context, named: Path | None) -> list[Checkpoint]:
+    configured = cli.config().audit.checkpoint_file
+    file = configured if named is None else cli.terminal.folder / named
+    if file is None:
         return []
-    kept = []
-    for number, line in enumerate(file.read_bytes().splitlines(), 1):
-        try:
-            kept.append(msgspec.json.decode(line, type=Checkpoint))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Impossible(f"{file}: line {number} is no checkpoint: {error}") from error
-    return kept
+    if not file.exists():
+        if named is not None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
+        cli.note(f"audit.checkpoint_file {file} is not there; only the checkpoints in the database are compared")
+    try:
+        return read_checkpoints(file)
+    except ValueError as error:
+        raise Impossible(
+            f"{file} holds something that is no checkpoint: {error}; restore it, or name a copy"
+        ) from error
 
 
 def _record(row: Row[Any]) -> dict[str, Any]:

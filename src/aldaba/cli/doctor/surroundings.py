@@ -94,6 +94,8 @@ async def counters(config: Config) -> Finding:
             f"the counters against guessing do not answer: {url} ({type(error.__cause__ or error).__name__})",
             "start that server or correct limits.storage; without it no API key is accepted",
         )
+    finally:
+        await storage.close()
     return good(f"the counters against guessing answer: {url}")
 
 
