@@ -355,11 +355,16 @@ def request(method: str, target: str, body: bytes = b"", **headers: str) -> byte
 
 def load_certificate(context: ssl.SSLContext, certificate: Issued, directory: Path) -> None:
     """Let a context show a certificate; OpenSSL reads it from files only."""
+    context.load_cert_chain(*files_of(certificate, directory))
+
+
+def files_of(certificate: Issued, directory: Path) -> tuple[Path, Path]:
+    """Return the files of a certificate and its key, which are written where they are not there yet."""
     name = hashlib.sha256(certificate.pem).hexdigest()[:16]
     chain, key = directory / f"{name}.pem", directory / f"{name}.key"
     if not chain.exists():
         certificate.write(chain, key)
-    context.load_cert_chain(chain, key)
+    return chain, key
 
 
 def _tcp(port: int, source: str) -> socket.socket:

@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from aldaba.core.devices import put_devices
+from aldaba.model.devices import Device
 from tests.served import JSON, Served, login, request
 from tests.threats.forms import F400, F401, F413, F415, M4, M413, said
 
@@ -228,15 +230,20 @@ def test_a14_a_number_is_not_the_name_that_is_spelt_with_its_digits(served: Serv
 
 def test_a16_pipelined_requests_are_answered_in_their_order_each_with_its_own(served: Served) -> None:
     clients = [served.fleet_client() for _ in range(3)]
+    for client in clients:
+        _give_van(served, client.name)
     with served.connect() as connection:
         connection.socket.sendall(
             b"".join(request("POST", TOKEN, login(client.name, client.key), content_type=JSON) for client in clients)
         )
-        answers = [connection.receive().json["token"] for _ in clients]
+        tokens = [connection.receive().json["token"] for _ in clients]
         connection.socket.sendall(
-            b"".join(request("GET", "/fleet/api/devices", authorization=f"Bearer {token}") for token in answers)
+            b"".join(request("GET", "/fleet/api/devices", authorization=f"Bearer {token}") for token in tokens)
         )
-        usage = [connection.receive().json["apiUsage"] for _ in clients]
+        vans = [connection.receive().json["devices"][0]["id"] for _ in clients]
 
-    # Each token counts for its own client, whose second request this is.
-    assert [2, 2, 2] == usage
+    assert [f"van of {client.name}" for client in clients] == vans
+
+
+def _give_van(served: Served, name: str) -> None:
+    served.operate(lambda registrar: put_devices(registrar, name, [Device(id=f"van of {name}")]))
