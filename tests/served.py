@@ -80,8 +80,8 @@ class Answer(NamedTuple):
         return int(self.line.split(" ")[1])
 
     def header(self, name: str) -> str | None:
-        """Return a header, which may be there once at most."""
-        values = [value for key, value in self.headers if key == name]
+        """Return a header, which may be there once at most; proxies spell names in their own way."""
+        values = [value for key, value in self.headers if key.lower() == name]
         assert len(values) <= 1, f"{name} is there {len(values)} times"
         return values[0] if values else None
 
