@@ -1,4 +1,4 @@
-"""Every reason is documented for the operator and asked for by `aldaba explain`, and no document names one that is not."""
+"""Every reason is documented for the operator and asked for by `aldaba explain`, and no document names another."""
 
 import re
 from pathlib import Path

@@ -73,7 +73,13 @@ def _claimed(name: str | None) -> str | None:
     # A name is what the caller says it is: perhaps a key, pasted into the wrong field, or the text of a book.
     if name is None:
         return None
-    return _MISPLACED.sub(lambda found: found[0] if _is_a_name(found[0]) else _MASK, name)[:200]
+    shown = _MISPLACED.sub(lambda found: found[0] if _is_a_name(found[0]) else _MASK, name)[:200]
+    # One event is one line, whatever a name holds, and the database takes it (threats J4).
+    return (
+        shown
+        if shown.isprintable()
+        else "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in shown)
+    )
 
 
 def _is_a_name(text: str) -> bool:

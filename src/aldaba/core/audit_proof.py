@@ -1,7 +1,7 @@
 """Prove that the audit log is whole: nothing changed, removed, added or cut off (DESIGN 7)."""
 
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -33,54 +33,72 @@ def verify_log(connection: Connection, secrets: Secrets, kept: Iterable[Checkpoi
         kept: checkpoints from outside the database. With them, a log that was set back as a whole is noticed too.
     """
     public = signing.public_key(secrets.checkpoints)
-    by_writer: dict[str, list[Checkpoint]] = {}
-    for checkpoint in kept:
-        by_writer.setdefault(checkpoint.writer, []).append(checkpoint)
+    # The heads first: what a running server adds meanwhile comes after them.
     heads = {row.writer: row for row in audit.chains(connection)}
-    faults = [f"{writer}: has events and no head" for writer in sorted(audit.writers(connection) - set(heads))]
-    faults += [
-        f"{writer}: a kept checkpoint names a chain that is gone" for writer in sorted(set(by_writer) - set(heads))
-    ]
+    signed: dict[str, list[Checkpoint]] = {}
+    # Those kept outside are mostly the same.
+    for checkpoint in dict.fromkeys((*map(_from_row, audit.all_checkpoints(connection)), *kept)):
+        signed.setdefault(checkpoint.writer, []).append(checkpoint)
+    chains = {
+        writer: _Chain(writer, secrets.audit_chain, {head.length, *(each.seq for each in signed.get(writer, ()))})
+        for writer, head in heads.items()
+    }
+    faults, opened = _follow(connection, chains)
+
+    for writer, head in heads.items():
+        faults += chains[writer].end(head)
+        faults += _checkpoint_faults(signed.get(writer, ()), chains[writer].links, public)
     if REGISTRY_WRITER not in heads:
         faults.append(f"{REGISTRY_WRITER}: the chain that all others are opened in is gone")
-
-    events = checkpoints = 0
-    opened: set[str] = set()
-    for writer, head in heads.items():
-        stored = [_from_row(row) for row in audit.checkpoints(connection, writer)]
-        chain = _Chain(writer, secrets.audit_chain)
-        links = {checkpoint.seq: "" for checkpoint in (*stored, *by_writer.get(writer, ()))}
-        for row in audit.events_of(connection, writer):
-            fault = chain.follow(row)
-            if fault:
-                faults.append(fault)
-            if row.seq in links:
-                links[row.seq] = chain.mac
-            if writer == REGISTRY_WRITER and row.action == "audit.open":
-                opened.add(msgspec.json.decode(row.detail)["writer"])
-        events += chain.length
-        faults += chain.end(head)
-        faults += _checkpoint_faults((*stored, *by_writer.get(writer, ())), links, public)
-        checkpoints += len(links)
     faults += [f"{writer}: its events and its head are gone" for writer in sorted(opened - set(heads))]
-    return Verdict(len(heads), events, checkpoints, faults)
+    faults += [
+        f"{writer}: a kept checkpoint names a chain that is gone"
+        for writer in sorted(set(signed) - set(heads) - opened)
+    ]
+    events = sum(chain.length for chain in chains.values())
+    return Verdict(len(heads), events, sum(map(len, signed.values())), faults)
+
+
+def _follow(connection: Connection, chains: Mapping[str, "_Chain"]) -> tuple[list[str], set[str]]:
+    """Read all events once; return what is wrong with them, and the writers whose chains were opened."""
+    faults: list[str] = []
+    strangers: set[str] = set()
+    opened: set[str] = set()
+    for row in audit.all_events(connection):
+        chain = chains.get(row.writer)
+        if chain is None:
+            strangers.add(row.writer)
+            continue
+        if fault := chain.follow(row):
+            faults.append(fault)
+        if row.writer == REGISTRY_WRITER and row.action == "audit.open":
+            opened.add(msgspec.json.decode(row.detail)["writer"])
+    # A process opens its chain before it writes; one that did so after the heads were read is no stranger.
+    return [f"{writer}: has events and no head" for writer in sorted(strangers - opened)] + faults, opened - strangers
 
 
 class _Chain:
-    """One chain, as far as it has been read."""
+    """One chain, as far as it has been read.
 
-    def __init__(self, writer: str, key: bytes) -> None:
+    Args:
+        wanted: the places whose links are kept.
+    """
+
+    def __init__(self, writer: str, key: bytes, wanted: set[int]) -> None:
         self.writer = writer
         self.length = 0
-        self.mac = START
+        self.links = dict.fromkeys(wanted, "") | ({0: START} if 0 in wanted else {})
+        self._mac = START
         self._key = key
 
     def follow(self, row: Row[Any]) -> str | None:
         """Go on by one event; return what is wrong with it."""
         expected_seq = self.length + 1
         columns: Sequence[Any] = [getattr(row, name) for name in _COLUMNS]
-        expected = link(self._key, self.mac, self.writer, row.seq, columns)
-        self.length, self.mac = row.seq, row.mac
+        expected = link(self._key, self._mac, self.writer, row.seq, columns)
+        self.length, self._mac = row.seq, row.mac
+        if row.seq in self.links:
+            self.links[row.seq] = row.mac
         if row.seq != expected_seq:
             return f"{self.writer}: event {expected_seq} is missing before event {row.seq}"
         if not hmac.compare_digest(expected, row.mac):
@@ -92,8 +110,10 @@ class _Chain:
         faults = []
         if not hmac.compare_digest(seal(self._key, self.writer, head.length, head.head), head.seal):
             faults.append(f"{self.writer}: the head was changed")
-        if (head.length, head.head) != (self.length, self.mac):
+        if self.length < head.length:
             faults.append(f"{self.writer}: ends with event {self.length}, and the head says {head.length}")
+        elif self.links[head.length] != head.head:
+            faults.append(f"{self.writer}: event {head.length} is not the one that the head was sealed over")
         return faults
 
 

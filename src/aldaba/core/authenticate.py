@@ -47,6 +47,9 @@ async def _proven_by_key(core: Core, call: Call, evidence: NameAndKey, at: datet
     call.known.client = evidence.name
     client: Client | None = await core.view.get("client", name)
     partner = await core.view.get("partner", client.partner_id) if client else None
+    if client is not None:
+        # However it was spelt and padded: failures are counted by it, and restored from the log by it.
+        call.known.client = client.name
 
     # From here to the verdict nothing waits on the counters of one process, so parallel tries count one by one.
     async with core.limits.attempt(call.service.name, name, networks.prefix_of(call.peer.address)):

@@ -64,7 +64,8 @@ class Keyring:
         """Return the keys of a service.
 
         Raises:
-            Refusal: `UNAVAILABLE` where it has no active key: an unknown key is never made up on the way.
+            Refusal: `UNAVAILABLE` where it has no active key, or one that this master key does not open: a key is never
+                made up on the way.
         """
         sealed = await self._view.get("keys", service)
         kept = self._sets.get(service)
@@ -73,7 +74,12 @@ class Keyring:
         in_use = sorted((key for key in sealed or () if key.purpose == TOKENS), key=_order)
         if not in_use or in_use[0].state is not KeyState.ACTIVE:
             raise Refusal(Reason.UNAVAILABLE, f"service {service} has no active signing key; see 'aldaba keys list'")
-        keys = tuple((unwrap(self._sealing_key, key), key.ends_at) for key in in_use)
+        try:
+            keys = tuple((unwrap(self._sealing_key, key), key.ends_at) for key in in_use)
+        except sealing.CannotUnseal as error:
+            raise Refusal(
+                Reason.UNAVAILABLE, f"the signing keys of service {service} were sealed under another master key"
+            ) from error
         self._sets[service] = KeySet(sealed, keys)
         return self._sets[service]
 

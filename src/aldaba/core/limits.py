@@ -20,6 +20,9 @@ MINUTE_S = 60
 # So many names can be tried at the same time before their locks are looked through.
 LOCKS = 1_000
 
+# In the detail of a refusal that was due to the network, and was a failure of the name as well.
+THIS_ONE_FAILED = "; this one: "
+
 # (from this many failures on, wait so long before the next try); at the last the door stays shut for a day.
 LADDER = ((1, 1), (3, 3), (9, 5), (25, 10), (100, DAY_S))
 
@@ -153,6 +156,8 @@ class Limits:
         if self._locks is None:
             return None
         lock = self._locks.setdefault(key, asyncio.Lock())
+        # So that no flood of other names can push out a lock that somebody waits for.
+        self._locks.move_to_end(key)
         while len(self._locks) > LOCKS and not self._locks[first := next(iter(self._locks))].locked():
             del self._locks[first]
         return lock
@@ -181,7 +186,7 @@ class Limits:
         if from_network > self._failures_per_minute:
             raise Refusal(
                 Reason.TOO_MANY_FAILURES,
-                f"too many failures from {network}; this one: {refusal.reason.value}",
+                f"too many failures from {network}{THIS_ONE_FAILED}{refusal.reason.value}",
                 expected=f"at most {self._failures_per_minute} failures a minute from one network",
                 seen=f"{from_network}",
                 retry_after_s=MINUTE_S,
@@ -191,9 +196,10 @@ class Limits:
         """Take over failures that an earlier process has recorded, the last of them at `last_s`."""
         key = f"{service}/{name}/{network}"
         age_s = self._now() - last_s
-        if await self._storage.get(f"failed/{key}") >= failures or age_s >= DAY_S:
+        missing = failures - await self._storage.get(f"failed/{key}")
+        if missing <= 0 or age_s >= DAY_S:
             return
-        await self._storage.incr(f"failed/{key}", math.ceil(DAY_S - age_s), failures)
+        await self._storage.incr(f"failed/{key}", math.ceil(DAY_S - age_s), missing)
         left_s = math.ceil(wait_after(failures) - age_s)
         if left_s > 0:
             await self._storage.incr(f"wait/{key}", left_s)
@@ -217,15 +223,26 @@ class Limits:
             in_day = await self._storage.incr(f"day/{client_id}/{day}", DAY_S)
             if in_day == 1 and (noted := await noted_today(client_id)):
                 in_day = await self._storage.incr(f"day/{client_id}/{day}", DAY_S, noted)
-        usage = Usage(in_minute, in_day)
-        if not per_minute or in_minute <= per_minute:
+            usage = Usage(in_minute, in_day)
+            if not per_minute or in_minute <= per_minute:
+                return usage, None
+            counted = in_minute - await self._storage.get(f"refused/{client_id}/{minute}")
+        if counted <= per_minute:
             return usage, None
         return usage, Refusal(
             Reason.TOO_MANY_REQUESTS,
             expected=f"at most {per_minute} requests in a minute",
-            seen=f"{in_minute}",
+            seen=f"{counted}",
             retry_after_s=MINUTE_S - now % MINUTE_S,
         )
+
+    async def leave_out(self, client_id: str) -> None:
+        """Take a request that was counted, and then refused, out of what the limit of its client looks at.
+
+        Whoever has a token that was revoked must not use up the requests of the one whom it was stolen from.
+        """
+        with _Reachable():
+            await self._storage.incr(f"refused/{client_id}/{int(self._now()) // MINUTE_S}", MINUTE_S)
 
 
 class Attempt:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from aldaba.core.registrar import Note, Registrar
 from aldaba.errors import Impossible
 from aldaba.model.ids import new_id
-from aldaba.model.parties import Partner, PartnerStatus
+from aldaba.model.parties import LONGEST_NAME, Partner, PartnerStatus
 from aldaba.store import clients
 from aldaba.store.database import Change
 
@@ -75,6 +75,6 @@ def require_name(name: str) -> str:
     Raises:
         Impossible: it is not.
     """
-    if not name or len(name) > 200 or not name.isprintable() or name != name.strip():
+    if not name or len(name) > LONGEST_NAME or not name.isprintable() or name != name.strip():
         raise Impossible(f"{name!r:.80} is no name: 1 to 200 printable characters, without spaces around them")
     return name

@@ -10,6 +10,7 @@ import structlog
 
 from aldaba.core import Core
 from aldaba.core.checkpoints import CheckpointFile
+from aldaba.core.limits import THIS_ONE_FAILED
 from aldaba.errors import Reason, StoreUnavailable
 from aldaba.model import networks
 from aldaba.model.networks import parse_address
@@ -25,6 +26,7 @@ TICKS_PER_NOTE = 4
 CLOCK_ALARM = timedelta(seconds=5)
 
 FAILURES = (Reason.CLIENT_UNKNOWN.value, Reason.CREDENTIAL_WRONG.value)
+# So many of the latest refusals are looked at, so that a flood of them does not keep a process from starting.
 RESTORED = 100_000
 
 
@@ -64,16 +66,20 @@ async def _note(core: Core, kept: CheckpointFile | None) -> None:
             await kept.follow(core.database)
     except StoreUnavailable as error:
         log.warning("the database is not available", error=str(error))
-    except OSError as error:
-        log.error("audit.checkpoint_file cannot be written", error=str(error))
+    except (OSError, ValueError) as error:
+        log.error("audit.checkpoint_file cannot be read or written", error=str(error))
 
 
 async def restore_failures(core: Core) -> None:
     """Take over the failures of the last day from the audit log: a restart gives nobody new tries (threats B7)."""
     day_ago_us = core.clock.now_us() - 86_400_000_000
-    rows = await core.database.read(audit.failures_since, day_ago_us, FAILURES, RESTORED)
+    rows = await core.database.read(audit.failures_since, day_ago_us, FAILURES, THIS_ONE_FAILED, RESTORED)
+    found: dict[tuple[str, str, str], tuple[int, int]] = {}
     for row in rows:
-        if row.client is None or row.address is None:
-            continue
-        network = networks.prefix_of(parse_address(row.address))
-        await core.limits.restore(row.service, canonical_name(row.client), network, row.failures, row.at_us / 1_000_000)
+        # Spellings of one name, and addresses of one network, count together as they did before.
+        key = (row.service, canonical_name(row.client), networks.prefix_of(parse_address(row.address)))
+        failures, last_us = found.get(key, (0, 0))
+        found[key] = (failures + row.failures, max(last_us, row.at_us))
+    # The latest ones last: when there are more than the counters hold, the oldest are forgotten.
+    for (service, name, network), (failures, last_us) in sorted(found.items(), key=lambda item: item[1][1]):
+        await core.limits.restore(service, name, network, failures, last_us / 1_000_000)

@@ -35,9 +35,13 @@ async def verify(core: Core, call: Call, token: str) -> Authorization:
     facts = await _read(core, call, token, at)
     proven = await _proven(core, call, facts)
     usage = await admit(core, call, proven, at)
-    may_act(call, proven, at)
-    await _require_not_revoked(core, proven.client, facts)
-    _require_binding(core, call, facts, at)
+    try:
+        may_act(call, proven, at)
+        await _require_not_revoked(core, proven.client, facts)
+        _require_binding(core, call, facts, at)
+    except Refusal:
+        await core.limits.leave_out(proven.client.id)
+        raise
     if core.record_checks:
         await core.ledger.write(granted(core, call, {}))
     core.usage.note(proven.client.id, proven.credential.id, at)

@@ -9,17 +9,20 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import structlog
 import uvloop
 from cryptography.utils import CryptographyDeprecationWarning
 
 from aldaba.config import Config
 from aldaba.logs import set_up_logs
 from aldaba.server.build import open_core
-from aldaba.server.listeners import Bound, bind_all, listeners_of
+from aldaba.server.listeners import Bound, Sockets, bind_all, listeners_of
 from aldaba.server.workers import supervise
 from aldaba.web.metrics import Metrics
 
 __all__ = ["Bound", "serve", "serve_in_process"]
+
+log = structlog.get_logger()
 
 Ready = Callable[[Bound], None]
 
@@ -70,11 +73,16 @@ async def serve_in_process(
         # What is there now stays; looking through it again and again would take one part in thirty of the time.
         gc.freeze()
         await listeners.start()
+        log.info("listening", **{name: _addresses(sockets) for name, sockets in bound._asdict().items() if sockets})
         if ready is not None:
             ready(bound)
         await stop.wait()
         # The ledger's last flush is part of closing the core, when the last answer is out.
         await listeners.stop(config.server.grace.total_seconds())
+
+
+def _addresses(sockets: Sockets) -> list[str]:
+    return [f"{host}:{port}" for host, port, *_ in (each.getsockname() for each in sockets)]
 
 
 def _stop_by_signal() -> asyncio.Event:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from aldaba.store.schema import audit_chain, audit_checkpoint, event
 
@@ -41,15 +41,9 @@ def chains(connection: Connection) -> list[Row[Any]]:
     return list(connection.execute(select(audit_chain).order_by(audit_chain.c.writer)))
 
 
-def writers(connection: Connection) -> set[str]:
-    """Return every writer that has an event."""
-    return set(connection.execute(select(event.c.writer).distinct()).scalars())
-
-
-def events_of(connection: Connection, writer: str) -> Iterator[Row[Any]]:
-    """Return a writer's events in the order of its chain."""
-    query = select(event).where(event.c.writer == writer).order_by(event.c.seq)
-    return iter(connection.execution_options(yield_per=1000).execute(query))
+def all_events(connection: Connection) -> Iterator[Row[Any]]:
+    """Return every event in the order in which they were written, those of one writer in the order of its chain."""
+    return iter(connection.execution_options(yield_per=1000).execute(select(event).order_by(event.c.id)))
 
 
 def events_of_request(connection: Connection, request_id: str) -> list[Row[Any]]:
@@ -80,10 +74,9 @@ def list_events(
     return list(connection.execute(query))
 
 
-def checkpoints(connection: Connection, writer: str) -> list[Row[Any]]:
-    """Return a writer's signed checkpoints, oldest first."""
-    query = select(audit_checkpoint).where(audit_checkpoint.c.writer == writer).order_by(audit_checkpoint.c.seq)
-    return list(connection.execute(query))
+def all_checkpoints(connection: Connection) -> Iterator[Row[Any]]:
+    """Return every signed checkpoint."""
+    return iter(connection.execution_options(yield_per=1000).execute(select(audit_checkpoint)))
 
 
 def checkpoints_since(connection: Connection, at_us: int) -> list[Row[Any]]:
@@ -93,17 +86,23 @@ def checkpoints_since(connection: Connection, at_us: int) -> list[Row[Any]]:
     return list(connection.execute(query))
 
 
-def failures_since(connection: Connection, since_us: int, reasons: Sequence[str], limit: int) -> list[Row[Any]]:
-    """Return (service, client, address, failures, last at_us) of refusals for these reasons, the latest first.
+def failures_since(
+    connection: Connection, since_us: int, reasons: Sequence[str], mark: str, latest: int
+) -> list[Row[Any]]:
+    """Return (service, client, address, failures, last at_us) of the failures to prove a claimed name, `client`.
 
-    `client` is the name that was claimed.
+    Args:
+        reasons: why those were refused that failed.
+        mark: in the detail of what was refused for another reason, and failed as well.
+        latest: so many refusals are looked at, the newest.
     """
-    latest = func.max(event.c.at_us)
+    newest = select(event).where(event.c.outcome == "refused", event.c.at_us >= since_us)
+    refusals = newest.order_by(event.c.at_us.desc()).limit(latest).subquery().c
+    counts = func.count().label("failures"), func.max(refusals.at_us).label("at_us")
     query = (
-        select(event.c.service, event.c.client, event.c.address, func.count().label("failures"), latest.label("at_us"))
-        .where(event.c.outcome == "refused", event.c.at_us >= since_us, event.c.reason.in_(reasons))
-        .group_by(event.c.service, event.c.client, event.c.address)
-        .order_by(latest.desc())
-        .limit(limit)
+        select(refusals.service, refusals.client, refusals.address, *counts)
+        .where(or_(refusals.reason.in_(reasons), refusals.detail.contains(mark)))
+        .where(refusals.client.is_not(None), refusals.address.is_not(None))
+        .group_by(refusals.service, refusals.client, refusals.address)
     )
     return list(connection.execute(query))
