@@ -56,7 +56,7 @@ def verify_log(connection: Connection, secrets: Secrets, kept: Iterable[Checkpoi
         for writer in sorted(set(signed) - set(heads) - opened)
     ]
     events = sum(chain.length for chain in chains.values())
-    return Verdict(len(heads), events, sum(map(len, signed.values())), faults)
+    return Verdict(len(heads), events, sum(len(signed.get(writer, ())) for writer in heads), faults)
 
 
 def _follow(connection: Connection, chains: Mapping[str, "_Chain"]) -> tuple[list[str], set[str]]:
