@@ -2,18 +2,27 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from aldaba.core import Core
+from aldaba.core.audit import record_refusal
+from aldaba.core.authenticate import authenticate
+from aldaba.core.clients import add_client
+from aldaba.core.credentials import add_api_key, rotate_api_key
 from aldaba.core.issue import issue
 from aldaba.core.limits import DAY_S, LADDER, BoundedMemory, Limits, storage_for, wait_after
+from aldaba.core.registrar import Registrar
+from aldaba.core.verify import verify
 from aldaba.errors import Reason, Refusal, StoreUnavailable
 from aldaba.model.calls import NameAndKey
-from tests.installation import Installation, fleet_client
+from tests.installation import Installation, fleet_client, install
 from tests.parts import needs
 from tests.server.serving import free_port
 
@@ -103,8 +112,6 @@ async def test_b7_tries_in_parallel_are_evaluated_one_by_one(sqlite_installation
 
 
 async def test_b7_a_restart_gives_nobody_new_tries(installation: Installation) -> None:
-    from aldaba.core.audit import record_refusal  # noqa: PLC0415 - what the mount does with every refusal
-
     async with installation.registrar() as registrar:
         shown = await fleet_client(registrar)
         async with installation.core() as core:
@@ -268,3 +275,157 @@ async def test_when_the_counters_are_away_nobody_is_let_in() -> None:
         with pytest.raises(StoreUnavailable, match="the counters' storage does not answer"):
             async with limits.attempt("fleet", "acme", "192.0.2.1/32"):
                 pass
+
+
+# -- what a restart takes over ----------------------------------------------------------------------------------------
+
+
+async def failures_after_restart(
+    migrated_sqlite: str, tmp_path: Path, tries: Sequence[tuple[str, str]], failures_per_minute: int = 1000
+) -> dict[str, int]:
+    """Fail once with each (name, address) with the key of a stranger; return what a new process counts, by its key."""
+    installation = install(tmp_path, migrated_sqlite, {"ALDABA_LIMITS_FAILURES_PER_MINUTE": str(failures_per_minute)})
+    async with installation.registrar() as registrar:
+        await fleet_client(registrar, "acme")
+        async with installation.core() as core:
+            for name, address in tries:
+                call = installation.call(address=address)
+                # Each try as if the wait after the one before were over.
+                forget_waits(core)
+                with pytest.raises(Refusal) as refused:
+                    await authenticate(core, call, NameAndKey(name, "aldk_wrong"), core.clock.now())
+                await record_refusal(core, call, refused.value)
+        async with installation.core() as core:
+            return {key: value for key, (value, _) in counters_of(core).items() if key.startswith("failed/")}
+
+
+def counters_of(core: Core) -> OrderedDict[str, tuple[int, float]]:
+    storage = core.limits._storage
+    assert isinstance(storage, BoundedMemory)
+    return storage._counters
+
+
+def forget_waits(core: Core) -> None:
+    counters = counters_of(core)
+    for key in [key for key in counters if key.startswith("wait/")]:
+        del counters[key]
+
+
+async def test_b7_a_restart_adds_up_spellings_of_a_name_and_addresses_of_a_network(
+    migrated_sqlite: str, tmp_path: Path
+) -> None:
+    """Each spelling and each address was taken for itself, and only the largest number of failures survived."""
+    tries = [
+        ("acme", "2001:db8::1"),
+        ("ACME", "2001:db8::2"),
+        (" acme", "2001:db8::3"),
+        ("acme", "2001:db8::3"),
+        ("acme", "192.0.2.1"),
+    ]
+    counted = await failures_after_restart(migrated_sqlite, tmp_path, tries)
+
+    assert {"failed/fleet/acme/2001:db8::/64": 4, "failed/fleet/acme/192.0.2.1": 1} == counted
+
+
+async def test_b7_a_name_padded_beyond_what_the_log_keeps_is_restored(migrated_sqlite: str, tmp_path: Path) -> None:
+    counted = await failures_after_restart(migrated_sqlite, tmp_path, [(" " * 300 + "acme", "192.0.2.1")] * 3)
+
+    assert {"failed/fleet/acme/192.0.2.1": 3} == counted
+
+
+async def test_b7_failures_that_were_told_as_too_many_of_the_network_are_restored(
+    migrated_sqlite: str, tmp_path: Path
+) -> None:
+    counted = await failures_after_restart(migrated_sqlite, tmp_path, [("acme", "192.0.2.1")] * 5, 2)
+
+    assert {"failed/fleet/acme/192.0.2.1": 5} == counted
+
+
+async def test_b7_waits_that_were_refused_are_no_failures(migrated_sqlite: str, tmp_path: Path) -> None:
+    installation = install(tmp_path, migrated_sqlite)
+    async with installation.registrar() as registrar:
+        await fleet_client(registrar, "acme")
+        async with installation.core() as core:
+            for _ in range(3):
+                call = installation.call(address="192.0.2.1")
+                with pytest.raises(Refusal) as refused:
+                    await authenticate(core, call, NameAndKey("acme", "aldk_wrong"), core.clock.now())
+                await record_refusal(core, call, refused.value)
+        async with installation.core() as core:
+            assert (1, 1) == (len(counters_of(core)) - 1, counters_of(core)["failed/fleet/acme/192.0.2.1"][0])
+
+
+async def test_b7_what_a_shared_storage_has_counted_already_is_not_counted_twice() -> None:
+    now = Now()
+    limits = in_memory(now)
+    for _ in range(3):
+        await limits._storage.incr("failed/fleet/acme/192.0.2.1", DAY_S)
+    for _ in range(2):
+        await limits.restore("fleet", "acme", "192.0.2.1", 5, now.seconds)
+
+    assert 5 == await limits._storage.get("failed/fleet/acme/192.0.2.1")
+
+
+async def test_b7_when_more_was_failed_than_the_counters_hold_the_latest_are_restored(
+    migrated_sqlite: str, tmp_path: Path
+) -> None:
+    installation = install(tmp_path, migrated_sqlite, {"ALDABA_LIMITS_COUNTERS": "1000"})
+    async with installation.core() as core:
+        for number in range(1100):
+            call = installation.call(address="192.0.2.1")
+            call.known.client = f"name {number}"
+            await record_refusal(core, call, Refusal(Reason.CLIENT_UNKNOWN))
+    async with installation.core() as core:
+        failed = [key for key in counters_of(core) if key.startswith("failed/")]
+
+        assert "failed/fleet/name 1099/192.0.2.1" == failed[-1]
+        assert "failed/fleet/name 0/192.0.2.1" not in failed
+
+
+# -- bounded in bytes -------------------------------------------------------------------------------------------------
+
+
+async def test_b8_the_text_of_a_book_for_a_name_is_not_kept(sqlite_installation: Installation) -> None:
+    """Names that nobody has were kept whole, 64 KiB each, in the view and in the counters."""
+    async with sqlite_installation.core() as core:
+        for number in range(20):
+            with pytest.raises(Refusal):
+                await issue(core, sqlite_installation.call(), NameAndKey(f"{number} {'x' * 60_000}", "aldk_wrong"))
+
+        assert max(len(name) for name in core.view._absent) < 300
+        assert max(len(key) for key in counters_of(core)) < 300
+
+
+# -- who uses up whose requests ---------------------------------------------------------------------------------------
+
+
+async def test_requests_with_a_token_that_ended_do_not_use_up_those_of_its_owner(
+    sqlite_installation: Installation,
+) -> None:
+    """Whoever had stolen a token, since revoked, could keep its owner out by using up the requests of the minute."""
+    installation = sqlite_installation
+    async with installation.registrar() as registrar, installation.core() as core:
+        await fleet_client(registrar, "acme")
+        old = await set_up(registrar, core, installation, per_minute=3)
+        key = (await rotate_api_key(registrar, "limited")).secret.reveal()
+        for _ in range(10):
+            with pytest.raises(Refusal) as refused:
+                await verify(core, installation.call(action="devices.list"), old)
+            assert Reason.CREDENTIAL_REVOKED is refused.value.reason
+        token = (await issue(core, installation.call(), NameAndKey("limited", key))).text
+        call = installation.call(action="devices.list")
+        await verify(core, call, token)
+
+        # They are counted all the same, and told.
+        assert call.known.usage is not None
+        assert 13 == call.known.usage.minute
+        with pytest.raises(Refusal) as refused:
+            await verify(core, installation.call(action="devices.list"), token)
+        assert Reason.TOO_MANY_REQUESTS is refused.value.reason
+
+
+async def set_up(registrar: Registrar, core: Core, installation: Installation, *, per_minute: int) -> str:
+    """Register a client that may make so many requests a minute; return a token, which was one of them."""
+    await add_client(registrar, "limited", partner="Acme", services=["fleet"], requests_per_minute=per_minute)
+    key = (await add_api_key(registrar, "limited")).secret.reveal()
+    return (await issue(core, installation.call(), NameAndKey("limited", key))).text

@@ -1,5 +1,6 @@
 """Partners, their clients, and the credentials that prove a client."""
 
+import hashlib
 import unicodedata
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -7,6 +8,8 @@ from enum import StrEnum
 import msgspec
 
 from aldaba.model.networks import Network
+
+LONGEST_NAME = 200
 
 
 class PartnerStatus(StrEnum):
@@ -104,8 +107,13 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
 def canonical_name(name: str) -> str:
     """Return the one form under which a client's name is unique and its failures are counted (threats B3).
 
-    Case, surrounding and doubled spaces and Unicode compatibility forms do not make another account.
+    Case, surrounding and doubled spaces and Unicode compatibility forms do not make another account. What is longer
+    than a name can be, or cannot be stored, has a short form that is as much its own (threats B8).
     """
     if name.isascii():
-        return " ".join(name.lower().split())
-    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).split())
+        canonical = " ".join(name.lower().split())
+    else:
+        canonical = " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).split())
+    if len(canonical) <= LONGEST_NAME and canonical.isprintable():
+        return canonical
+    return f"#{hashlib.sha256(canonical.encode('utf-8', 'surrogatepass')).hexdigest()}"
