@@ -44,8 +44,10 @@ timeout = "30s"
 master_key_file = "master.key"
 [log]
 level = "error"
+{more}
 [limits]
 failures_per_minute = 100000
+counters = {counters}
 [services.fleet]
 requests_per_minute = 0
 [services.mobility]
@@ -118,11 +120,11 @@ class InProcess:
 
 
 @contextmanager
-def in_process(migrated_file: Path, directory: Path) -> Iterator[InProcess]:
-    """Open both dialects until the end of the block."""
+def in_process(migrated_file: Path, directory: Path, *, more: str = "", counters: int = 100_000) -> Iterator[InProcess]:
+    """Open both dialects until the end of the block; `more` are further tables of the settings."""
     shutil.copy(migrated_file, directory / "aldaba.db")
     authority = Authority.create("Authority of the tests")
-    settings = install_whole(directory, authority, _SETTINGS)
+    settings = install_whole(directory, authority, _SETTINGS.format(more=more, counters=counters))
     certificate = authority.client("vialtis")
     loop = uvloop.new_event_loop()
     opening = open_core(settings)
