@@ -44,10 +44,8 @@ timeout = "30s"
 master_key_file = "master.key"
 [log]
 level = "error"
-{more}
 [limits]
 failures_per_minute = 100000
-counters = {counters}
 [services.fleet]
 requests_per_minute = 0
 [services.mobility]
@@ -124,7 +122,7 @@ def in_process(migrated_file: Path, directory: Path, *, more: str = "", counters
     """Open both dialects until the end of the block; `more` are further tables of the settings."""
     shutil.copy(migrated_file, directory / "aldaba.db")
     authority = Authority.create("Authority of the tests")
-    settings = install_whole(directory, authority, _SETTINGS.format(more=more, counters=counters))
+    settings = install_whole(directory, authority, _SETTINGS)
     certificate = authority.client("vialtis")
     loop = uvloop.new_event_loop()
     opening = open_core(settings)
