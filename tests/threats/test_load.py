@@ -84,9 +84,7 @@ def _invent(services: InProcess, first: int, last: int) -> None:
     json_type = [(b"content-type", b"application/json")]
     for start in range(first, last, 100):
         numbers = range(start, start + 100)
-        bodies = [
-            json.dumps({"userName": f"name {'x' * 20_000} {number}", "apiKey": "x"}).encode() for number in numbers
-        ]
+        bodies = [login(f"name {'x' * 20_000} {number}", "x") for number in numbers]
         tokens = [f"Bearer {services.tokens['fleet'][:-6]}{number:06}".encode() for number in numbers]
         answers = services.ask(
             [
