@@ -187,5 +187,8 @@ class _Recorder:
     async def _write(self, request_id: str, address: str, reason: Reason, detail: str) -> None:
         try:
             await record_arrival(self._core, request_id, address, reason, detail)
-        except (Overloaded, StoreUnavailable) as error:
+        except Overloaded:
+            # A flood: it is counted, and a line for each would only be the next one.
+            return
+        except StoreUnavailable as error:
             log.warning("a refusal could not be recorded", request_id=request_id, error=str(error))
