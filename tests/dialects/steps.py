@@ -15,6 +15,7 @@ import msgspec
 from aldaba.core.clients import client_entry, disable_client, enable_client, find_client, set_networks
 from aldaba.core.credentials import add_api_key, revoke_credential, rotate_api_key
 from aldaba.core.devices import put_devices
+from aldaba.core.keyring import wrap
 from aldaba.core.partners import suspend_partner
 from aldaba.core.registrar import Note, Registrar
 from aldaba.core.tokens import revoke_token
@@ -222,7 +223,8 @@ def _broken_keys(stage: Stage, service: str) -> None:
     async def damage(registrar: Registrar) -> None:
         def work(change: Change, _note: Note) -> None:
             for key in keys.load_keys(change.connection, service):
-                broken = key.sealed[:-1] + bytes([key.sealed[-1] ^ 1])
+                # Sealed as it should be, and too short to sign with: nobody foresees that.
+                broken = wrap(registrar.secrets.sealing, b"short", service=service, purpose=key.purpose, key_id=key.id)
                 keys.update_key(change.connection, msgspec.structs.replace(key, sealed=broken))
             change.touch(f"keys/{service}")
 
