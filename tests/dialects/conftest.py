@@ -32,6 +32,8 @@ max_batch = 1
 [services.fleet]
 [services.fleet-broken]
 dialect = "fleet"
+[services.fleet-sealed]
+dialect = "fleet"
 [services.use-case-17]
 dialect = "mobility"
 [services.use-case-12]

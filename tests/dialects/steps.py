@@ -219,12 +219,14 @@ def _forget(connection: Connection) -> None:
         return
 
 
-def _broken_keys(stage: Stage, service: str) -> None:
+def _broken_keys(stage: Stage, service: str, *, foreign: bool = False) -> None:
     async def damage(registrar: Registrar) -> None:
+        sealing = b"of another master key, 32 bytes." if foreign else registrar.secrets.sealing
+
         def work(change: Change, _note: Note) -> None:
             for key in keys.load_keys(change.connection, service):
                 # Sealed as it should be, and too short to sign with: nobody foresees that.
-                broken = wrap(registrar.secrets.sealing, b"short", service=service, purpose=key.purpose, key_id=key.id)
+                broken = wrap(sealing, b"short", service=service, purpose=key.purpose, key_id=key.id)
                 keys.update_key(change.connection, msgspec.structs.replace(key, sealed=broken))
             change.touch(f"keys/{service}")
 
@@ -290,6 +292,10 @@ STEPS: dict[str, Callable[[Stage], None]] = {
     "the database is held by somebody else": _locked,
     "the signing keys of fleet-broken are damaged": lambda stage: _broken_keys(stage, "fleet-broken"),
     "the signing keys of use-case-99 are damaged": lambda stage: _broken_keys(stage, "use-case-99"),
+    "the signing keys of fleet-sealed are those of another master key": lambda stage: _broken_keys(
+        stage, "fleet-sealed", foreign=True
+    ),
+    "a client of fleet-sealed": lambda stage: _account(stage, services=("fleet-sealed",)),
     "a client of fleet-broken": lambda stage: _account(stage, services=("fleet-broken",)),
     "a client of use-case-99": lambda stage: _beacon(stage, services=("use-case-99",)),
 }

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
+from aldaba.core.clients import set_roles
+from aldaba.errors import Impossible
 from tests.dialects.exchanges import token_lines
 from tests.served import JSON, Answer, FleetClient, Served, login
 
@@ -109,3 +111,24 @@ def test_each_service_signs_with_a_key_of_its_own(served: Served) -> None:
     for service, token in tokens.items():
         bare = token.removeprefix("Bearer ")
         assert signature_of(bare, keys[service]) == bare.rpartition(".")[2]
+
+
+def test_the_longest_name_and_the_most_roles_make_a_token_that_is_good(served: Served) -> None:
+    # A CN has 64 bytes at most; each role has its quotes and a comma besides.
+    name = served.fresh_name("v") + "\U0001f69a" * 14
+    roles = [f"R{number:03}" for number in range(250)]
+    client = served.mobility_client(name, services=("use-case-17",), roles=roles)
+
+    token = served.mobility_token(client, "use-case-17")
+
+    answer = served.ask_tls(client.certificate, "GET", "/use-case-17/v1/ping", authorization=token)
+    assert {"user": name, "authorities": roles} == answer.json
+
+
+def test_more_roles_than_a_token_holds_are_refused_when_they_are_given(served: Served) -> None:
+    client = served.mobility_client(services=("use-case-17",))
+
+    with pytest.raises(Impossible, match="at most 1000 bytes"):
+        served.operate(lambda registrar: set_roles(registrar, client.name, ["ROLE_USER"] * 112))
+
+    assert served.mobility_token(client, "use-case-17")

@@ -17,6 +17,8 @@ from aldaba.store.database import Change
 
 SHORTEST_LIFETIME = timedelta(minutes=1)
 LONGEST_LIFETIME = timedelta(days=366)
+# With the longest name and these, a token stays within the 4 KiB that are accepted.
+MOST_BYTES_OF_ROLES = 1_000
 
 
 async def add_client(
@@ -47,7 +49,7 @@ async def add_client(
         name=require_name(name),
         services=_services(registrar, services),
         networks=None if networks is None else parse_networks(networks),
-        roles=tuple(require_name(role) for role in roles),
+        roles=_roles(roles),
         token_lifetime=_lifetime(token_lifetime),
         requests_per_minute=requests_per_minute,
         created_at=registrar.clock.now(),
@@ -81,7 +83,7 @@ async def set_networks(registrar: Registrar, name: str, networks: Sequence[str] 
 
 async def set_roles(registrar: Registrar, name: str, roles: Sequence[str]) -> None:
     """Set a client's roles."""
-    await _update(registrar, name, "client.roles", roles=tuple(require_name(role) for role in roles))
+    await _update(registrar, name, "client.roles", roles=_roles(roles))
 
 
 async def end_tokens(registrar: Registrar, name: str) -> datetime:
@@ -149,6 +151,12 @@ def _services(registrar: Registrar, names: Sequence[str]) -> tuple[str, ...]:
     if not names:
         raise Impossible("a client uses at least one service; name it with --service")
     return tuple(dict.fromkeys(names))
+
+
+def _roles(names: Sequence[str]) -> tuple[str, ...]:
+    if sum(len(name.encode("utf-8", "replace")) for name in names) > MOST_BYTES_OF_ROLES:
+        raise Impossible(f"roles stand in every token: at most {MOST_BYTES_OF_ROLES} bytes together")
+    return tuple(require_name(name) for name in names)
 
 
 def _lifetime(lifetime: timedelta | None) -> timedelta | None:

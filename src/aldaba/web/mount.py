@@ -138,8 +138,9 @@ def refusal_headers(refusal: Refusal, status: int) -> list[tuple[bytes, bytes]]:
         headers.append((b"www-authenticate", b"Bearer"))
     if refusal.allow:
         headers.append((b"allow", ", ".join(refusal.allow).encode()))
-    if refusal.retry_after_s is not None:
-        headers.append((b"retry-after", b"%d" % refusal.retry_after_s))
+    retry_after_s = RETRY_AFTER_S if refusal.retry_after_s is None and status == 503 else refusal.retry_after_s
+    if retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % retry_after_s))
     if refusal.reason is Reason.TOO_LARGE:
         headers.append((b"connection", b"close"))
     return headers
