@@ -156,6 +156,9 @@ async def import_api_keys(registrar: Registrar, keys: Sequence[ExistingKey]) -> 
             client = clients.load_client(change.connection, canonical_name(key.client))
             if client is None:
                 raise Impossible(f"line {line}: there is no client {key.client!r}")
+            if any(known.digest == digest for known in client.credentials):
+                # Which of the two a request proves would be chance, and one that was revoked would return.
+                raise Impossible(f"line {line}: client {client.name!r} has this key already, or had it")
             credential = _api_key(change.connection, registrar, client, digest, "imported")
             clients.insert_credential(change.connection, credential)
             change.touch(client_entry(client))

@@ -14,11 +14,12 @@ from aldaba.model.calls import Authorization, Call, Proven
 from aldaba.model.parties import Client, canonical_name
 from aldaba.model.services import Fact, Shape
 
+# What a token fails by, and what was expected of it, in words for the operator.
 FAULTS = {
-    jwt.Fault.UNPARSABLE: Reason.TOKEN_UNPARSABLE,
-    jwt.Fault.INCORRECT: Reason.TOKEN_INCORRECT,
-    jwt.Fault.CLAIMS: Reason.TOKEN_CLAIMS,
-    jwt.Fault.EXPIRED: Reason.TOKEN_EXPIRED,
+    jwt.Fault.UNPARSABLE: (Reason.TOKEN_UNPARSABLE, "three segments of base64url with JSON in them"),
+    jwt.Fault.INCORRECT: (Reason.TOKEN_INCORRECT, "the header and a signature of this service"),
+    jwt.Fault.CLAIMS: (Reason.TOKEN_CLAIMS, "the claims that this service issues, valid now"),
+    jwt.Fault.EXPIRED: (Reason.TOKEN_EXPIRED, "an instant before its exp"),
 }
 
 
@@ -83,7 +84,8 @@ async def _read(core: Core, call: Call, token: str, at: datetime) -> Facts:
         claims = jwt.verify(token, header_of(call.service.shape.header), keys.accepted(at))
         jwt.check_times(claims, int(at.timestamp()))
     except jwt.BadToken as error:
-        raise Refusal(FAULTS[error.fault], error.detail) from error
+        reason, expected = FAULTS[error.fault]
+        raise Refusal(reason, expected=expected, seen=error.detail) from error
     facts = _facts(_names_of(call.service.shape), claims, token)
     keys.keep(token, facts)
     return facts
@@ -93,7 +95,7 @@ def _facts(names: Names, claims: dict[str, Any], token: str) -> Facts:
     subject, credential = claims.get(names.subject), claims.get(names.credential)
     issued_at_s = claims.get(names.issued_at_s)
     if not isinstance(subject, str) or not isinstance(credential, str) or type(issued_at_s) is not int:
-        raise Refusal(Reason.TOKEN_CLAIMS, "a claim is missing or not of its type")
+        raise _other_claims("a subject, credential or issuing instant that is missing or not of its type")
     confirmation = None if names.confirmation is None else _thumbprint(claims.get(names.confirmation))
     return Facts(subject, credential, issued_at_s, claims["exp"], confirmation, token_handle(token))
 
@@ -101,8 +103,13 @@ def _facts(names: Names, claims: dict[str, Any], token: str) -> Facts:
 def _thumbprint(confirmation: object) -> str:
     thumbprint = confirmation.get("x5t#S256") if isinstance(confirmation, dict) else None
     if not isinstance(thumbprint, str):
-        raise Refusal(Reason.TOKEN_CLAIMS, "the confirmation is missing or not of its type")
+        raise _other_claims("a confirmation that is missing or not of its type")
     return thumbprint
+
+
+def _other_claims(seen: str) -> Refusal:
+    reason, expected = FAULTS[jwt.Fault.CLAIMS]
+    return Refusal(reason, expected=expected, seen=seen)
 
 
 async def _proven(core: Core, call: Call, facts: Facts) -> Proven:
