@@ -5,6 +5,7 @@ What it makes is kept and used again at the next start. Not for production: keys
 
 import asyncio
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,19 @@ from rich.console import Console
 
 from aldaba import config, server
 from aldaba.core.clients import add_client
-from aldaba.core.credentials import add_api_key, add_certificate, rotate_api_key
+from aldaba.core.credentials import add_api_key, add_certificate
 from aldaba.core.devices import put_devices
 from aldaba.core.partners import add_partner
 from aldaba.core.registrar import Registrar
+from aldaba.crypto import hashing
 from aldaba.crypto.certificates.authority import Authority
 from aldaba.crypto.master_key import create_master_key
+from aldaba.errors import Impossible
 from aldaba.model.devices import Device
+from aldaba.model.parties import Client, CredentialStatus
 from aldaba.store import clients
 from aldaba.store.database import prepare_database
+from aldaba.web.listen import bind
 
 FLEET_CLIENT = "acme-fleet"
 MOBILITY_CLIENT = "vialtis"
@@ -59,8 +64,22 @@ level = "warning"
 
 def run(directory: Path, port: int = 8080, mtls_port: int = 8443, management_port: int = 9080) -> None:
     """Prepare the demo in a directory, serve it, and print what to paste; returns when it is told to stop."""
+    _require_free(port, mtls_port, management_port)
     settings = asyncio.run(prepare(directory, port=port, mtls_port=mtls_port, management_port=management_port))
     server.serve(settings, ready=lambda _bound: _welcome(directory))
+
+
+def _require_free(*ports: int) -> None:
+    # Before anything is written: the settings may be those of a demo that is serving.
+    try:
+        for port in ports:
+            for each in bind("127.0.0.1", port):
+                each.close()
+    except Impossible as error:
+        raise Impossible(
+            f"{error}; choose others with --port, --mtls-port and --management-port"
+            " (make run ARGS='--port 8081 --mtls-port 8444 --management-port 9081')"
+        ) from error
 
 
 async def prepare(directory: Path, *, port: int, mtls_port: int, management_port: int) -> config.Config:
@@ -69,7 +88,7 @@ async def prepare(directory: Path, *, port: int, mtls_port: int, management_port
     await prepare_database(settings.database.url.reveal())
     known = _read_facts(directory)
     async with server.open_registrar(settings, "aldaba demo") as registrar:
-        api_key = known.get("fleet", {}).get("api_key") or await _fleet(registrar)
+        api_key = await _fleet(registrar, known.get("fleet", {}).get("api_key", ""))
         await _mobility(registrar, authority, directory)
     _write_facts(directory, _facts(directory, api_key=api_key, port=port, mtls_port=mtls_port))
     return settings
@@ -96,10 +115,13 @@ def _authority(directory: Path) -> Authority:
     return authority
 
 
-async def _fleet(registrar: Registrar) -> str:
-    """Return an API key of the fleet client, which is made where it is not there yet."""
-    if await _exists(registrar, FLEET_CLIENT):
-        return (await rotate_api_key(registrar, FLEET_CLIENT)).secret.reveal()
+async def _fleet(registrar: Registrar, known: str) -> str:
+    """Return an API key of the fleet client that works: the known one, or a new one where that was rotated."""
+    client = await registrar.database.read(clients.load_client, FLEET_CLIENT)
+    if client is not None and _works(registrar, client, known):
+        return known
+    if client is not None:
+        return (await add_api_key(registrar, FLEET_CLIENT)).secret.reveal()
     await add_partner(registrar, "Acme Logistics", tax_id="B12345674", contacts=["ops@acme.example"])
     await add_client(registrar, FLEET_CLIENT, partner="Acme Logistics", services=["fleet"])
     expires_at = datetime(datetime.now(UTC).year, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -118,8 +140,17 @@ async def _fleet(registrar: Registrar) -> str:
     return (await add_api_key(registrar, FLEET_CLIENT)).secret.reveal()
 
 
+def _works(registrar: Registrar, client: Client, key: str) -> bool:
+    active = [each.digest for each in client.credentials if each.status is CredentialStatus.ACTIVE and each.digest]
+    try:
+        hashing.verify_secret(registrar.secrets.pepper, key, active)
+    except hashing.WrongSecret:
+        return False
+    return True
+
+
 async def _mobility(registrar: Registrar, authority: Authority, directory: Path) -> None:
-    if await _exists(registrar, MOBILITY_CLIENT):
+    if await registrar.database.read(clients.load_client, MOBILITY_CLIENT) is not None:
         return
     await add_partner(registrar, "Vialtis Beacons", tax_id="A58818501", contacts=["noc@vialtis.example"])
     await add_client(
@@ -128,10 +159,6 @@ async def _mobility(registrar: Registrar, authority: Authority, directory: Path)
     if not (directory / "vialtis.key").exists():
         authority.client(MOBILITY_CLIENT).write(directory / "vialtis.pem", directory / "vialtis.key")
     await add_certificate(registrar, MOBILITY_CLIENT, (directory / "vialtis.pem").read_bytes())
-
-
-async def _exists(registrar: Registrar, name: str) -> bool:
-    return await registrar.database.read(clients.load_client, name) is not None
 
 
 def _facts(directory: Path, *, api_key: str, port: int, mtls_port: int) -> dict[str, Any]:
@@ -171,7 +198,9 @@ def _welcome(directory: Path) -> None:
     fleet, mobility = facts["fleet"], facts["mobility"]
     body = f'{{"userName":"{fleet["user_name"]}","apiKey":"{fleet["api_key"]}"}}'
     with_certificate = f"--cacert {mobility['ca']} --cert {mobility['certificate']} --key {mobility['key']}"
-    take_token = 'sed \'s/.*"token":"\\([^"]*\\)".*/\\1/\''
+    take_token = 'sed -n \'s/.*"token":"\\([^"]*\\)".*/\\1/p\''
+    program = Path(sys.executable).with_name("aldaba")
+    shown = program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program
     lines = f"""
 Aldaba is serving two partner APIs. Paste these in another terminal.
 
@@ -187,7 +216,7 @@ curl {mobility["base_url"]}/v1/ping {with_certificate} -H "Authorization: $TOKEN
 
   to read: {fleet["base_url"]}/docs/ and {fleet["base_url"].removesuffix("/fleet")}/mobility/docs/
   to use in scripts: {directory / "demo.json"}
-  to operate: aldaba --config {directory / "aldaba.toml"} client list
+  to operate: {shown} --config {directory / "aldaba.toml"} client list
   to stop: Ctrl-C
 """
     Console(soft_wrap=True, highlight=False, markup=False).print(lines)

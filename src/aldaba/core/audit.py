@@ -53,13 +53,15 @@ async def record_refusal(core: Core, call: Call, refusal: Refusal) -> None:
     await core.ledger.write(_event(core, call, Outcome.REFUSED, refusal.reason.value, detail))
 
 
-async def record_arrival(core: Core, request_id: str, address: str, reason: Reason, detail: str) -> None:
+async def record_arrival(
+    core: Core, request_id: str, address: str, reason: Reason, detail: str, *, action: str = "arrival"
+) -> None:
     """Record what was refused before it was known which service it is for.
 
     Raises:
         Overloaded, StoreUnavailable: it could not be recorded.
     """
-    columns = (core.clock.now_us(), request_id, "arrival", Outcome.REFUSED.value, reason.value)
+    columns = (core.clock.now_us(), request_id, action, Outcome.REFUSED.value, reason.value)
     text = _encode({"detail": _without_secrets(detail)[:500]}).decode()
     event = Event(*columns, None, None, None, None, address, text)
     await core.ledger.write(event)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from aldaba.core.clients import client_entry, find_client
 from aldaba.core.registrar import Note, Registrar
 from aldaba.crypto import hashing
-from aldaba.crypto.certificates import CertificateRefused, common_name, key_sha256, parse_certificate_upload
+from aldaba.crypto.certificates import CertificateRefused, key_sha256, parse_certificate_upload, require_profile
 from aldaba.crypto.hashing import Secret
 from aldaba.errors import Impossible
 from aldaba.model.ids import new_id
@@ -90,12 +90,14 @@ async def add_certificate(registrar: Registrar, name: str, upload: bytes, *, by_
     """Register a certificate for a client: its key, or, with `by_issuer`, every certificate that the uploaded CA signs.
 
     Raises:
-        Impossible: it is not exactly one certificate, or its CN is not the client's name.
+        Impossible: it is not exactly one certificate, not one for client authentication, or its CN is not the client's
+            name.
     """
     client = await find_client(registrar, name)
     try:
         certificate = parse_certificate_upload(upload)
-        cn = None if by_issuer else common_name(certificate)
+        # What would be refused at every request is refused here, where somebody reads why.
+        cn = None if by_issuer else require_profile(certificate, registrar.policy)
     except CertificateRefused as error:
         raise Impossible(f"this is not a certificate to register: {error.detail}") from error
     if cn is not None and cn != client.name:

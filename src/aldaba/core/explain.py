@@ -15,6 +15,8 @@ from aldaba.model.services import Fact, Service, Shape
 from aldaba.store import audit
 from aldaba.store.columns import from_microseconds
 
+_encode = msgspec.json.Encoder().encode
+
 _ARRIVAL: tuple[Reason, ...] = (
     Reason.PEER_CONTRADICTORY,
     Reason.PATH_UNKNOWN,
@@ -64,7 +66,7 @@ _OF_A_CERTIFICATE = {
 # What each check asks, in the affirmative.
 QUESTIONS: dict[Reason, str] = {
     Reason.MALFORMED: "body and headers can be read",
-    Reason.UNSUPPORTED_MEDIA_TYPE: "the body is JSON in UTF-8",
+    Reason.UNSUPPORTED_MEDIA_TYPE: "a body, where there is one, is JSON in UTF-8",
     Reason.TOO_LARGE: "the body is small enough",
     Reason.PATH_UNKNOWN: "the path exists",
     Reason.METHOD_NOT_ALLOWED: "the path answers this method",
@@ -140,8 +142,8 @@ async def explain(registrar: Registrar, request_id: str) -> list[Explanation]:
     rows = await registrar.database.read(audit.events_of_request, request_id)
     if not rows:
         raise Impossible(
-            f"no event has the request id {request_id!r}; checks that passed are counted, not recorded, unless"
-            " audit.checks is 'all'"
+            f"no event has the request id {request_id!r}: it is not of this installation, or of a check that passed,"
+            " which is counted, and recorded only with audit.checks = 'all'"
         )
     return [
         Explanation(
@@ -155,11 +157,21 @@ async def explain(registrar: Registrar, request_id: str) -> list[Explanation]:
             row.client,
             row.credential,
             row.address,
-            msgspec.json.decode(row.detail).get("detail", ""),
+            _in_words(msgspec.json.decode(row.detail)),
             _steps(row, msgspec.json.decode(row.detail), registrar.services.get(row.service)),
         )
         for row in rows
     ]
+
+
+def _in_words(detail: dict[str, Any]) -> str:
+    """Return what the event says beside its columns: of a change who made it and what, of a token its handle."""
+    shown = {name: value for name, value in detail.items() if name not in ("expected", "seen")}
+    if shown.keys() <= {"detail"}:
+        return str(shown.get("detail", ""))
+    return ", ".join(
+        f"{name} {value if isinstance(value, str) else _encode(value).decode()}" for name, value in shown.items()
+    )
 
 
 def _steps(row: Row[Any], detail: dict[str, str], service: Service | None) -> list[Step]:

@@ -172,7 +172,7 @@ class Limits:
         raise Refusal(
             Reason.TOO_MANY_FAILURES,
             "this name has failed too often from this network",
-            expected="no try before the wait is over",
+            expected="no try for this name from this network before the wait is over; tries until then do not count",
             seen=f"{wait_s} s left to wait",
             retry_after_s=wait_s,
         )

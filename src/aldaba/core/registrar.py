@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from aldaba.core.audit import REGISTRY_WRITER, START, EventChain, seal
 from aldaba.core.clock import Clock
 from aldaba.core.proofs import Secrets
+from aldaba.crypto.certificates import Policy
 from aldaba.errors import Damaged, Impossible
 from aldaba.model.events import Event, Outcome
 from aldaba.model.ids import new_id
@@ -40,6 +41,7 @@ class Registrar:
     Args:
         operator: who it is, for the audit log.
         services: the configured services, by name.
+        policy: what client certificates must be.
     """
 
     database: Database
@@ -47,6 +49,7 @@ class Registrar:
     secrets: Secrets
     operator: str
     services: Mapping[str, Service]
+    policy: Policy = field(default_factory=Policy)
 
     async def change(self, action: str, work: Callable[[Change, Note], T]) -> T:
         """Do `work` and record it as one event, both or neither.

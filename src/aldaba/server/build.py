@@ -79,7 +79,7 @@ async def open_registrar(config: Config, operator: str) -> AsyncIterator[Registr
     """
     secrets = Secrets(load_master_key(config.keys.master_key_file))
     async with open_database(config.database.url.reveal(), timeout_s=10.0) as database:
-        yield Registrar(database, Clock(), secrets, operator, services_of(config))
+        yield Registrar(database, Clock(), secrets, operator, services_of(config), _policy(config))
 
 
 @asynccontextmanager
@@ -138,14 +138,17 @@ async def _wire(config: Config, database: Database, clock: Clock, secrets: Secre
 
 
 def _trust(config: Config) -> Trust:
-    policy = Policy(
+    return Trust(config.mtls.anchors, config.mtls.crls, _policy(config))
+
+
+def _policy(config: Config) -> Policy:
+    return Policy(
         accept_absent_extended_key_usage=config.mtls.allow_missing_usage,
         accept_any_extended_key_usage=config.mtls.allow_missing_usage,
         accept_absent_key_usage=config.mtls.allow_missing_usage,
         crl_required=config.mtls.crl_required,
         stale_crl=StaleCrl(config.mtls.crl_stale),
     )
-    return Trust(config.mtls.anchors, config.mtls.crls, policy)
 
 
 def _checkpoint_file(config: Config) -> CheckpointFile | None:

@@ -25,8 +25,9 @@ from aldaba.web.docs import documents_for
 from aldaba.web.limits import Limits
 from aldaba.web.listen import Listener, Listeners, bind
 from aldaba.web.management import health, management
+from aldaba.web.messages import Answer
 from aldaba.web.metrics import Metrics
-from aldaba.web.mount import App, Mounted, Site
+from aldaba.web.mount import App, Mounted, Receive, Scope, Send, Site, send_answer
 from aldaba.web.peer import PeerReader
 from aldaba.web.tls import ReloadingContext, mutual_context, server_context
 
@@ -66,13 +67,13 @@ def listeners_of(config: Config, core: Core, bound: Bound, metrics: Metrics) -> 
     Raises:
         Impossible: a certificate cannot be used.
     """
-    services = Site(*_mounts(config, core, metrics), health(core))
+    recorder = _Recorder(core, metrics)
+    services = Site(*_mounts(config, core, metrics), health(core), recorder.unknown_path)
     hosts = _hosts(config)
     listeners = [Listener(app=services, sockets=bound.public, context=_https(config), hosts=hosts)]
     if bound.mtls:
         listeners.append(Listener(app=services, sockets=bound.mtls, context=_mutual(config), hosts=hosts))
     listeners.append(Listener(app=Site({}, {}, management(core, metrics)), sockets=bound.management))
-    recorder = _Recorder(core, metrics)
     return Listeners(
         listeners,
         _limits(config),
@@ -172,21 +173,29 @@ class _Recorder:
     def refused(self, address: str, status: HTTPStatus, detail: str) -> str:
         request_id = new_id()
         self._metrics.refused("", Reason.MALFORMED.value)
-        self._record(request_id, address, Reason.MALFORMED, f"{status.value}: {detail}")
+        self._record(request_id, address, Reason.MALFORMED, f"{status.value}: {detail}", "arrival")
         return request_id
 
     def handshake_refused(self, address: str, reason: str) -> None:
         self._metrics.handshake_refused()
-        self._record(new_id(), address, Reason.CERTIFICATE_REFUSED, f"in the TLS handshake: {reason}")
+        self._record(new_id(), address, Reason.CERTIFICATE_REFUSED, f"in the TLS handshake: {reason}", "handshake")
 
-    def _record(self, request_id: str, address: str, reason: Reason, detail: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._write(request_id, address, reason, detail))
+    async def unknown_path(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer a path that is no service's, and record it: a wrong base URL is what newcomers get wrong first."""
+        request_id = new_id()
+        self._metrics.refused("", Reason.PATH_UNKNOWN.value)
+        path = scope["raw_path"][:200].decode("ascii", "replace")
+        self._record(request_id, scope["client"][0], Reason.PATH_UNKNOWN, f"no service is at {path}", "request")
+        await send_answer(send, Answer(404, b'{"status":404,"error":"Not Found"}'), request_id)
+
+    def _record(self, request_id: str, address: str, reason: Reason, detail: str, action: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._write(request_id, address, reason, detail, action))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _write(self, request_id: str, address: str, reason: Reason, detail: str) -> None:
+    async def _write(self, request_id: str, address: str, reason: Reason, detail: str, action: str) -> None:
         try:
-            await record_arrival(self._core, request_id, address, reason, detail)
+            await record_arrival(self._core, request_id, address, reason, detail, action=action)
         except Overloaded:
             # A flood: it is counted, and a line for each would only be the next one.
             return

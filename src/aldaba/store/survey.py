@@ -1,6 +1,6 @@
 """What is odd in the registry, for `aldaba doctor`: questions over all of it, which no request asks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, and_, exists, func, or_, select
@@ -67,3 +67,9 @@ def _is_usable(at: datetime) -> ColumnElement[bool]:
         credential.c.status == CredentialStatus.ACTIVE.value,
         or_(credential.c.not_after_at.is_(None), credential.c.not_after_at > at),
     )
+
+
+def chain_lengths(connection: Connection, writers: Sequence[str]) -> dict[str, int]:
+    """Return the number of the last event of each of these writers that has one."""
+    query = select(event.c.writer, func.max(event.c.seq)).where(event.c.writer.in_(writers)).group_by(event.c.writer)
+    return dict(tuple(row) for row in connection.execute(query))

@@ -60,12 +60,11 @@ class Request(msgspec.Struct, frozen=True):
         media, _, rest = types[0].lower().partition(b";")
         charset = rest.replace(b" ", b"").replace(b'"', b"")
         if media.strip() != JSON or charset not in (b"", b"charset=utf-8"):
-            raise Refusal(
-                Reason.UNSUPPORTED_MEDIA_TYPE, expected="application/json in UTF-8", seen=repr(types[0][:100])
-            )
+            shown = types[0][:100].decode("ascii", "replace")
+            raise Refusal(Reason.UNSUPPORTED_MEDIA_TYPE, expected="application/json in UTF-8", seen=shown)
         encoding = self.header(b"content-encoding")
         if encoding is not None and encoding.lower() != "identity":
-            raise Refusal(Reason.UNSUPPORTED_MEDIA_TYPE, expected="no content encoding", seen=repr(encoding[:100]))
+            raise Refusal(Reason.UNSUPPORTED_MEDIA_TYPE, expected="no content encoding", seen=encoding[:100])
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -82,6 +81,9 @@ class Answer(msgspec.Struct, frozen=True):
     cache_control: bytes = b"no-store"
 
 
+_KINDS = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
+
+
 def text_member(body: dict[str, object], name: str) -> str:
     """Return a member that must be there and be text; nothing is coerced (threats A14).
 
@@ -90,7 +92,8 @@ def text_member(body: dict[str, object], name: str) -> str:
     """
     value = body.get(name)
     if not isinstance(value, str):
-        raise Refusal(Reason.MALFORMED, f"member {name}", expected="text", seen=type(value).__name__)
+        seen = _KINDS.get(type(value), "null") if name in body else "nothing"
+        raise Refusal(Reason.MALFORMED, f"member {name}", expected="text", seen=seen)
     return value
 
 

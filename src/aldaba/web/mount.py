@@ -190,9 +190,16 @@ class Site:
         hosts: services at the root of a host name of their own.
         prefixes: services below a path.
         others: applications for everything else, by exact path.
+        unknown: answers what is left; a plain 404 without it.
     """
 
-    def __init__(self, hosts: Mapping[str, App], prefixes: Mapping[str, App], others: Mapping[str, App]) -> None:
+    def __init__(
+        self,
+        hosts: Mapping[str, App],
+        prefixes: Mapping[str, App],
+        others: Mapping[str, App],
+        unknown: App | None = None,
+    ) -> None:
         self._hosts = {host.lower().encode(): app for host, app in hosts.items()}
         # By first segment, the longest prefix first.
         self._prefixes: dict[bytes, list[tuple[bytes, App]]] = {}
@@ -200,15 +207,13 @@ class Site:
             raw = prefix.rstrip("/").encode()
             self._prefixes.setdefault(_first_segment(raw), []).append((raw, app))
         self._others = {path.encode(): app for path, app in others.items()}
+        self._unknown = unknown or _unknown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request to the service it is for."""
         if scope["type"] != "http":
             return
-        app = self._find(scope)
-        if app is None:
-            await send_answer(send, Answer(404, b'{"error":"not found"}'), new_id())
-            return
+        app = self._find(scope) or self._unknown
         await app(scope, receive, send)
 
     def _find(self, scope: Scope) -> App | None:
@@ -221,6 +226,10 @@ class Site:
                 scope["aldaba.path"] = path[len(prefix) :]
                 return app
         return self._others.get(path)
+
+
+async def _unknown(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await send_answer(send, Answer(404, b'{"status":404,"error":"Not Found"}'), new_id())
 
 
 def _first_segment(path: bytes) -> bytes:

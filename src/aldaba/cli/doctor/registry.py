@@ -110,6 +110,10 @@ def _quick_look(connection: Connection, key: bytes) -> Finding:
         if not hmac.compare_digest(seal(key, writer, head.length, head.head), head.seal)
         or last.get(writer, (head.length, head.head)) != (head.length, head.head)
     ]
+    # Chains that no recent event belongs to: those of processes that ended long ago, or one that was cut off.
+    unseen = {writer: head.length for writer, head in heads.items() if writer not in last and head.length}
+    lengths = survey.chain_lengths(connection, list(unseen))
+    broken += sorted(writer for writer, length in unseen.items() if lengths.get(writer, 0) != length)
     broken += sorted(set(last) - set(heads))
     if broken:
         return wrong(

@@ -10,7 +10,7 @@ from aldaba.crypto.certificates.parsing import parse_certificate, parse_certific
 from aldaba.crypto.certificates.profile import common_name, key_sha256
 from aldaba.crypto.certificates.refusal import Cause, CertificateRefused
 from aldaba.crypto.certificates.revocation import Crl, load_crl
-from aldaba.crypto.certificates.verifier import Policy, StaleCrl, VerifiedCertificate, Verifier
+from aldaba.crypto.certificates.verifier import Policy, StaleCrl, VerifiedCertificate, Verifier, require_profile
 
 __all__ = [
     "Authority",
@@ -31,5 +31,6 @@ __all__ = [
     "parse_anchors",
     "parse_certificate",
     "parse_certificate_upload",
+    "require_profile",
     "self_signed_client",
 ]

@@ -148,7 +148,7 @@ class Verifier:
         _require_small(leaf_der, chain_der)
         leaf = parse_certificate(leaf_der)
         sent = [parse_certificate(der) for der in chain_der]
-        name = self._require_profile(leaf)
+        name = require_profile(leaf, self.policy)
         for certificate in sent:
             profile.require_sound(certificate)
         _require_valid(leaf.not_valid_before_utc, leaf.not_valid_after_utc, at, "the certificate")
@@ -177,19 +177,6 @@ class Verifier:
     def crls_due(self, at: datetime, within: timedelta = timedelta(days=1)) -> list[Crl]:
         """List the revocation lists that are past their next update or will be soon: time to alarm (threats C9)."""
         return [crl for crl in self._crls.values() if crl.is_stale(at + within)]
-
-    def _require_profile(self, leaf: x509.Certificate) -> str:
-        profile.require_sound(leaf)
-        profile.require_known_extensions(leaf)
-        if not profile.has_strong_signature(leaf):
-            raise CertificateRefused(Cause.WEAK_SIGNATURE, "the certificate is signed over a weak hash")
-        profile.require_client_usage(
-            leaf,
-            absent_extended=self.policy.accept_absent_extended_key_usage,
-            any_extended=self.policy.accept_any_extended_key_usage,
-            absent_basic=self.policy.accept_absent_key_usage,
-        )
-        return profile.common_name(leaf)
 
     def _build_path(
         self, leaf: x509.Certificate, sent: Sequence[x509.Certificate], at: datetime
@@ -222,6 +209,25 @@ class Verifier:
             raise CertificateRefused(
                 Cause.CRL_STALE, f"list {crl.number} of the issuer was due for renewal at {crl.next_update_at}"
             )
+
+
+def require_profile(leaf: x509.Certificate, policy: Policy) -> str:
+    """Check what a client certificate says of itself, whoever signed it, and return its common name.
+
+    Raises:
+        CertificateRefused: serial, extension, weak_signature, weak_key, ca_certificate, usage, common_name.
+    """
+    profile.require_sound(leaf)
+    profile.require_known_extensions(leaf)
+    if not profile.has_strong_signature(leaf):
+        raise CertificateRefused(Cause.WEAK_SIGNATURE, "the certificate is signed over a weak hash")
+    profile.require_client_usage(
+        leaf,
+        absent_extended=policy.accept_absent_extended_key_usage,
+        any_extended=policy.accept_any_extended_key_usage,
+        absent_basic=policy.accept_absent_key_usage,
+    )
+    return profile.common_name(leaf)
 
 
 def _require_small(leaf_der: bytes, chain_der: Sequence[bytes]) -> None:
