@@ -1,6 +1,6 @@
 """Register clients and change what they may do."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ from aldaba.errors import Impossible
 from aldaba.model.ids import new_id
 from aldaba.model.networks import Network
 from aldaba.model.parties import Client, ClientStatus, canonical_name
-from aldaba.store import clients
+from aldaba.store import clients, tokens
 from aldaba.store.database import Change
 
 SHORTEST_LIFETIME = timedelta(minutes=1)
@@ -87,11 +87,25 @@ async def set_roles(registrar: Registrar, name: str, roles: Sequence[str]) -> No
 
 
 async def end_tokens(registrar: Registrar, name: str) -> datetime:
-    """Refuse every token of a client that was issued before now; return that instant."""
-    # Tokens know whole seconds only: the one of this second counts as before.
-    at = registrar.clock.now().replace(microsecond=0) + timedelta(seconds=1)
-    await _update(registrar, name, "client.end_tokens", tokens_not_before_at=at)
-    return at
+    """Refuse every token of a client that was issued before now; return the instant from which on they are good."""
+
+    def ended(change: Change, client: Client) -> Mapping[str, Any]:
+        (everywhere_from,) = tokens.tokens_not_before(change.connection, "")
+        at = end_of_tokens(registrar.clock.now(), client.tokens_not_before_at, everywhere_from)
+        return {"tokens_not_before_at": at}
+
+    changed: Mapping[str, datetime] = await _change(registrar, name, "client.end_tokens", ended)
+    return changed["tokens_not_before_at"]
+
+
+def end_of_tokens(at: datetime, *ended_before: datetime | None) -> datetime:
+    """Return the first instant of tokens that are issued after all those until now have been ended.
+
+    Tokens know whole seconds only: those of this second count as before, and those that came after another end as well,
+    which are of its very second.
+    """
+    ends = [end for end in ended_before if end is not None]
+    return max([at.replace(microsecond=0), *ends]) + timedelta(seconds=1)
 
 
 async def find_client(registrar: Registrar, name: str) -> Client:
@@ -124,19 +138,27 @@ def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:
 
 
 async def _update(registrar: Registrar, name: str, action: str, **settings: Any) -> None:
+    await _change(registrar, name, action, lambda _change, _client: settings)
+
+
+async def _change(
+    registrar: Registrar, name: str, action: str, settings_of: Callable[[Change, Client], Mapping[str, Any]]
+) -> Mapping[str, Any]:
     found = await find_client(registrar, name)
 
-    def work(change: Change, note: Note) -> None:
+    def work(change: Change, note: Note) -> Mapping[str, Any]:
         # Read again inside the transaction: another operator may have changed another setting meanwhile.
         client = clients.load_client(change.connection, canonical_name(found.name))
         if client is None:
             raise Impossible(f"there is no client {name!r} any more")
+        settings = settings_of(change, client)
         clients.update_client(change.connection, msgspec.structs.replace(client, **settings))
         change.touch(client_entry(client))
         note.partner, note.client = client.partner_id, client.name
         note.detail = {key: _shown(value) for key, value in settings.items()}
+        return settings
 
-    await registrar.change(action, work)
+    return await registrar.change(action, work)
 
 
 def _shown(value: Any) -> Any:

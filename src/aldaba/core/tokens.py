@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from aldaba.core.authorize import CHECKS, Case
+from aldaba.core.clients import end_of_tokens
 from aldaba.core.issue import header_of, token_handle
 from aldaba.core.keyring import TOKENS, unwrap
 from aldaba.core.registrar import Note, Registrar
@@ -119,12 +120,13 @@ async def revoke_handle(registrar: Registrar, handle: str, *, ends_at: datetime 
 
 async def end_all_tokens(registrar: Registrar) -> datetime:
     """Refuse every token issued before now: for a restored backup, which may lack revocations (threats K7)."""
-    at = registrar.clock.now().replace(microsecond=0) + timedelta(seconds=1)
 
-    def work(change: Change, note: Note) -> None:
+    def work(change: Change, note: Note) -> datetime:
+        (before,) = tokens.tokens_not_before(change.connection, "")
+        at = end_of_tokens(registrar.clock.now(), before, clients.last_end_of_tokens(change.connection))
         tokens.set_tokens_not_before(change.connection, at)
         change.touch("settings/tokens-not-before")
         note.detail = {"tokens_not_before_at": at.isoformat()}
+        return at
 
-    await registrar.change("token.end_all", work)
-    return at
+    return await registrar.change("token.end_all", work)

@@ -66,6 +66,12 @@ def longest_lifetime(connection: Connection) -> timedelta:
     return timedelta(seconds=seconds or 0)
 
 
+def last_end_of_tokens(connection: Connection) -> datetime | None:
+    """Return the latest instant before which a client's tokens were ended."""
+    end: datetime | None = connection.execute(select(func.max(client.c.tokens_not_before_at))).scalar_one()
+    return end
+
+
 def credentials_of(connection: Connection, client_id: str) -> tuple[Credential, ...]:
     """Return a client's credentials of every version and state, newest first."""
     rows = connection.execute(
