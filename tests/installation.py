@@ -69,7 +69,7 @@ def install(
 ) -> Installation:
     """Make an installation on a prepared database; `settings` are further `ALDABA_*` variables.
 
-    In a directory that has a master key and an authority already, these are used.
+    In a directory that has a master key, an authority or an `aldaba.toml` already, these are used.
     """
     key, anchor = directory / "master.key", directory / "ca.pem"
     environ = {"ALDABA_DATABASE_URL": url, "ALDABA_MASTER_KEY_FILE": str(key), **(settings or {})}
@@ -79,7 +79,8 @@ def install(
         Authority.create("Test CA").write(anchor, directory / "ca.key")
     if anchor.exists():
         environ["ALDABA_MTLS_ANCHORS"] = str(anchor)
-    return Installation(directory, config.load(None, environ))
+    file = directory / "aldaba.toml"
+    return Installation(directory, config.load(file if file.exists() else None, environ))
 
 
 async def fleet_client(registrar: Registrar, name: str = "acme", partner: str = "Acme") -> NameAndKey:
