@@ -148,7 +148,7 @@ class Verifier:
         _require_small(leaf_der, chain_der)
         leaf = parse_certificate(leaf_der)
         sent = [parse_certificate(der) for der in chain_der]
-        name = require_profile(leaf, self.policy)
+        name = self._require_profile(leaf)
         for certificate in sent:
             profile.require_sound(certificate)
         _require_valid(leaf.not_valid_before_utc, leaf.not_valid_after_utc, at, "the certificate")
@@ -177,6 +177,9 @@ class Verifier:
     def crls_due(self, at: datetime, within: timedelta = timedelta(days=1)) -> list[Crl]:
         """List the revocation lists that are past their next update or will be soon: time to alarm (threats C9)."""
         return [crl for crl in self._crls.values() if crl.is_stale(at + within)]
+
+    def _require_profile(self, leaf: x509.Certificate) -> str:
+        return require_profile(leaf, self.policy)
 
     def _build_path(
         self, leaf: x509.Certificate, sent: Sequence[x509.Certificate], at: datetime
