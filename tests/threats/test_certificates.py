@@ -469,7 +469,7 @@ def _handshakes(served: Served, address: str) -> Iterator[str]:
     while time.monotonic() < until_s:
         connection = sqlite3.connect(served.directory / "aldaba.db")
         rows = connection.execute(
-            "SELECT detail FROM event WHERE action = 'arrival' AND reason = 'certificate_refused' AND address = ?",
+            "SELECT detail FROM event WHERE action = 'handshake' AND reason = 'certificate_refused' AND address = ?",
             (address,),
         ).fetchall()
         connection.close()
