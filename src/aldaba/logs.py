@@ -2,8 +2,26 @@
 
 import logging
 import sys
+from contextlib import suppress
+from io import TextIOBase
+from typing import TextIO, cast
 
 import structlog
+
+
+class _StandardError(TextIOBase):
+    """Standard error, as it is at each message. What it does not take is lost: nobody's answer may depend on it."""
+
+    def write(self, text: str) -> int:
+        """Write, if that can be done: the disk may be full, or whoever read it gone (threats K2)."""
+        with suppress(OSError, ValueError):
+            return sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what waits, if that can be done."""
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 def set_up_logs(form: str, level: str) -> None:
@@ -29,7 +47,7 @@ def set_up_logs(form: str, level: str) -> None:
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(least),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _StandardError())),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=max(least, logging.WARNING), stream=sys.stderr, format="%(message)s", force=True)
