@@ -53,9 +53,9 @@ def test_k2_a_log_that_cannot_be_written_stops_nobody(form: str, monkeypatch: py
     gone.close()
     full = Path("/dev/full").open("w")  # noqa: SIM115 - closing it fails, too
     try:
+        set_up_logs(form, "info")
         for stream in (full, gone):
             monkeypatch.setattr("sys.stderr", stream)
-            set_up_logs(form, "info")
             structlog.get_logger().warning("refused")
             monkeypatch.undo()
     finally:
