@@ -4,15 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text, update
+from anyio import create_task_group
+from sqlalchemy import Connection, Row, text, update
 
 from aldaba.core import Core
 from aldaba.core.audit_proof import Verdict, verify_log
+from aldaba.core.clients import set_roles
 from aldaba.core.issue import issue
 from aldaba.core.registrar import Registrar
 from aldaba.errors import Refusal
 from aldaba.model.calls import NameAndKey
-from aldaba.store import schema
+from aldaba.store import audit, schema
 from tests.installation import Installation, fleet_client, install
 
 pytestmark = pytest.mark.anyio
@@ -156,6 +158,76 @@ async def test_a_chain_that_vanishes_as_a_whole_is_missed(sqlite_installation: I
         )
 
         assert [f"{writer}: its events and its head are gone"] == (await verdict(registrar)).faults
+
+
+async def test_a_process_that_starts_while_the_log_is_read_is_no_fault(
+    sqlite_installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL the heads are those of a moment before the events: its chain was taken for a removed one."""
+    async with sqlite_installation.registrar() as registrar:
+        await fleet_client(registrar)
+        await registrar.open_writer("started meanwhile")
+        chains = audit.chains
+        looks = 0
+
+        def earlier_at_first(connection: Connection) -> list[Row[Any]]:
+            nonlocal looks
+            looks += 1
+            return [row for row in chains(connection) if looks > 1 or row.writer != "started meanwhile"]
+
+        monkeypatch.setattr(audit, "chains", earlier_at_first)
+
+        assert [] == (await verdict(registrar)).faults
+
+
+async def test_the_log_is_whole_while_processes_and_operators_write_to_it(installation: Installation) -> None:
+    async with installation.registrar() as registrar, installation.registrar() as operator:
+        shown = await fleet_client(registrar)
+        verdicts: list[Verdict] = []
+
+        async def serve() -> None:
+            for _ in range(3):
+                async with installation.core() as core:
+                    await three_tokens(core, installation, shown)
+
+        async def operate() -> None:
+            for number in range(15):
+                await set_roles(operator, "acme", [f"ROLE_{number}"])
+
+        async def look() -> None:
+            while True:
+                verdicts.append(await verdict(registrar))
+
+        async with create_task_group() as looking:
+            looking.start_soon(look)
+            async with create_task_group() as writing:
+                for work in (serve, serve, operate):
+                    writing.start_soon(work)
+            looking.cancel_scope.cancel()
+        verdicts.append(await verdict(registrar))
+
+        assert [] == [fault for found in verdicts for fault in found.faults]
+        # Six processes and the registry; each opened its chain and issued three tokens.
+        assert (7, 6 * 3) == (verdicts[-1].chains, await issued(registrar))
+        assert len(verdicts) > 3
+
+
+async def issued(registrar: Registrar) -> int:
+    query = text("SELECT count(*) FROM event WHERE action = 'token.issue'")
+    return await registrar.database.read(lambda connection: int(connection.execute(query).scalar_one()))
+
+
+async def test_a_writer_and_a_place_that_were_changed_are_found(sqlite_installation: Installation) -> None:
+    async with sqlite_installation.registrar() as registrar:
+        await fleet_client(registrar)
+        for change, undo in (
+            ("SET writer = 'another' WHERE seq = 2", "SET writer = 'registry' WHERE writer = 'another'"),
+            ("SET seq = 200 WHERE seq = 2", "SET seq = 2 WHERE seq = 200"),
+        ):
+            await tamper(registrar, "UPDATE event " + change)
+            assert (await verdict(registrar)).faults
+            await tamper(registrar, "UPDATE event " + undo)
+            assert [] == (await verdict(registrar)).faults
 
 
 async def test_an_event_from_nowhere_is_found(sqlite_installation: Installation) -> None:

@@ -18,6 +18,7 @@ import anyio
 import pytest
 from sqlalchemy import Connection, select
 
+from aldaba.core.audit_proof import verify_log
 from aldaba.core.clients import disable_client, enable_client
 from aldaba.core.partners import resume_partner, suspend_partner
 from aldaba.core.registrar import Registrar
@@ -113,6 +114,7 @@ async def revoke_and_look(installation: Installation, *, processes: int, revocat
             for listener in listeners:
                 listener.join()
         changes = await registrar.database.read(changes_in_order)
+        log = await registrar.database.read(verify_log, registrar.secrets)
 
     kinds = Counter("token" if each.handle else "client" for each in ended)
     assert revocations == kinds.total()
@@ -121,6 +123,7 @@ async def revoke_and_look(installation: Installation, *, processes: int, revocat
     assert len(asked_too_late(told.refused, ended)) > revocations / 4
     assert [] == asked_too_late(told.granted, ended)
     assert [] == issued_too_late(changes)
+    assert [] == log.faults
 
 
 def until_all_issue(told: Told) -> None:
