@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from anyio import create_task_group
+from anyio import Event, create_task_group
 from sqlalchemy import Connection, Row, text, update
 
 from aldaba.core import Core
@@ -184,6 +184,7 @@ async def test_the_log_is_whole_while_processes_and_operators_write_to_it(instal
     async with installation.registrar() as registrar, installation.registrar() as operator:
         shown = await fleet_client(registrar)
         verdicts: list[Verdict] = []
+        written = Event()
 
         async def serve() -> None:
             for _ in range(3):
@@ -195,7 +196,7 @@ async def test_the_log_is_whole_while_processes_and_operators_write_to_it(instal
                 await set_roles(operator, "acme", [f"ROLE_{number}"])
 
         async def look() -> None:
-            while True:
+            while not written.is_set():
                 verdicts.append(await verdict(registrar))
 
         async with create_task_group() as looking:
@@ -203,7 +204,7 @@ async def test_the_log_is_whole_while_processes_and_operators_write_to_it(instal
             async with create_task_group() as writing:
                 for work in (serve, serve, operate):
                     writing.start_soon(work)
-            looking.cancel_scope.cancel()
+            written.set()
         verdicts.append(await verdict(registrar))
 
         assert [] == [fault for found in verdicts for fault in found.faults]
