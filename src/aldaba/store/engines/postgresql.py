@@ -54,13 +54,15 @@ class Postgres:
             pool_pre_ping=True,
             hide_parameters=True,
         )
+        # All statements of a read see one state, which has been; a change has to see what it waited for.
+        self._reads = self._pool.execution_options(isolation_level="REPEATABLE READ")
 
     def check_present(self) -> None:
         """Do nothing: a missing database is an error of the connection."""
 
     async def run(self, work: Callable[[Connection], T], *, change: bool) -> T:
         """Run `work` on the loop, giving way at each statement."""
-        async with self._pool.begin() as connection:
+        async with (self._pool if change else self._reads).begin() as connection:
             return await connection.run_sync(work)
 
     async def close(self) -> None:
