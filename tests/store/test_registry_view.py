@@ -1,12 +1,15 @@
 """The registry view: cached, bounded, and never older than the request."""
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from aldaba.core.clients import add_client, disable_client, set_roles
 from aldaba.core.partners import add_partner, suspend_partner
+from aldaba.errors import StoreUnavailable
 from aldaba.model.parties import ClientStatus, PartnerStatus
 from aldaba.server import LOADERS
+from aldaba.store.database import Change
 from aldaba.store.registry import RegistryView
 from tests.installation import Installation
 
@@ -184,4 +187,118 @@ async def test_who_is_too_far_behind_forgets_everything(
 
         assert ("ROLE_5",) == (await view.get("client", "acme")).roles
         assert ("ROLE_USER",) == before.roles
+        await view.close()
+
+
+# -- when the version cannot be read ----------------------------------------------------------------------------------
+
+
+class Stuck:
+    """A reader whose driver does not let go: it goes on waiting for a while when it is cancelled."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def read(self, since: int) -> tuple[int, list[str] | None]:
+        try:
+            await anyio.sleep(60)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.2)
+        return since, []
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class Faulty(Stuck):
+    """A reader with a fault that nobody foresaw."""
+
+    async def read(self, since: int) -> tuple[int, list[str] | None]:
+        raise ZeroDivisionError
+
+
+async def test_k4_who_waits_for_a_driver_that_hangs_is_told_at_once_and_the_next_one_is_served(
+    installation: Installation,
+) -> None:
+    """They used to wait until the driver let go, which takes ten seconds on PostgreSQL."""
+    async with installation.registrar() as registrar:
+        view = RegistryView(registrar.database, LOADERS, capacity=10)
+        stuck = view._reader = Stuck()
+        outcomes = []
+
+        async def check() -> None:
+            try:
+                await view.fresh()
+            except StoreUnavailable as error:
+                outcomes.append(str(error))
+
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as group:
+                for _ in range(3):
+                    group.start_soon(check)
+                await anyio.sleep(0.02)
+                view.expire(0.01)
+            assert ["the registry version could not be read in time"] * 3 == outcomes
+            assert not stuck.closed
+            await view.fresh()
+            await view.close()
+
+        assert stuck.closed
+
+
+async def test_an_unforeseen_fault_of_the_reader_reaches_everybody_who_waits(installation: Installation) -> None:
+    """They used to wait for ever."""
+    async with installation.registrar() as registrar:
+        view = RegistryView(registrar.database, LOADERS, capacity=10)
+        view._reader = Faulty()
+        outcomes = []
+
+        async def check() -> None:
+            try:
+                await view.fresh()
+            except ZeroDivisionError as error:
+                outcomes.append(error)
+
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as group:
+                for _ in range(3):
+                    group.start_soon(check)
+            await view.fresh()
+
+        assert 3 == len(outcomes)
+        await view.close()
+
+
+async def test_a_read_that_has_not_begun_yet_is_not_given_up_for_the_age_of_the_one_before(
+    installation: Installation,
+) -> None:
+    """It was cancelled before its first step, and nobody was ever served again."""
+    async with installation.registrar() as registrar:
+        view = RegistryView(registrar.database, LOADERS, capacity=10)
+        await view.fresh()
+        await anyio.sleep(0.2)
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as group:
+                group.start_soon(view.fresh)
+                await anyio.lowlevel.checkpoint()
+                view.expire(0.1)
+            await view.fresh()
+
+        await view.close()
+
+
+async def test_an_entry_of_a_kind_that_only_a_newer_program_knows_is_no_fault(installation: Installation) -> None:
+    async with installation.registrar() as registrar:
+        view = RegistryView(registrar.database, LOADERS, capacity=10)
+        await view.fresh()
+
+        def touch(change: Change) -> None:
+            change.touch("novelty/one")
+
+        await registrar.database.change(touch)
+        before = view.version
+        await view.fresh()
+
+        assert before + 1 == view.version
         await view.close()
