@@ -3,6 +3,7 @@
 import anyio
 import anyio.lowlevel
 import pytest
+from sqlalchemy import update
 
 from aldaba.core.audit import EventChain
 from aldaba.core.clients import add_client, disable_client, enable_client
@@ -14,6 +15,7 @@ from aldaba.store import audit
 from aldaba.store.database import Database, engine_for
 from aldaba.store.ledger import Ledger, Moved
 from aldaba.store.registry import Basis
+from aldaba.store.schema import registry
 from tests.installation import Installation
 
 pytestmark = pytest.mark.anyio
@@ -174,3 +176,20 @@ async def test_an_entry_that_waits_too_long_is_told_that_the_store_is_away(insta
         ledger.expire(0.01)
 
     assert ["the ledger could not write in time"] == outcomes
+
+
+async def test_k7_a_registry_that_was_set_back_moves_every_decision(installation: Installation) -> None:
+    """A backup restored under a running process has a lower version, whose changes nobody can tell."""
+    async with installation.registrar() as registrar:
+        await add_partner(registrar, "Acme")
+        await add_client(registrar, "acme", partner="Acme", services=["fleet"])
+        async with installation.core() as core:
+            basis = Basis(core.view.version, ("client/acme",))
+            back = update(registry).values(version=registry.c.version - 1)
+            await registrar.database.write(lambda connection: connection.execute(back))
+
+            with pytest.raises(Moved):
+                await core.ledger.write(event("restored"), basis)
+            await core.view.fresh()
+            assert basis.version - 1 == core.view.version
+            assert {} == core.view._kept["client"]
