@@ -32,7 +32,7 @@ class Trust:
         self._policy = policy
         self._held: dict[Path, Crl] = {}
         self._seen = self._stamp()
-        self._anchors = self._read_anchors()
+        self._anchors = read_anchors(self._anchor_files)
         for file in self._crl_files:
             self._held[file] = self._read_crl(file, None)
         self._verifier = Verifier(self._anchors, list(self._held.values()), policy=policy)
@@ -61,7 +61,7 @@ class Trust:
 
     def _follow_anchors(self) -> bool:
         try:
-            anchors = self._read_anchors()
+            anchors = read_anchors(self._anchor_files)
         except Impossible as error:
             log.error("the anchors in force stay: a changed file cannot be used", error=str(error))
             return False
@@ -91,17 +91,6 @@ class Trust:
                 found.append((status.st_mtime_ns, status.st_size, status.st_ino))
         return tuple(found)
 
-    def _read_anchors(self) -> list[x509.Certificate]:
-        anchors: list[x509.Certificate] = []
-        for file in self._anchor_files:
-            try:
-                anchors += parse_anchors(file.read_bytes())
-            except OSError as error:
-                raise Impossible(f"mtls.anchors: {file} cannot be read: {error.strerror}") from error
-            except CertificateRefused as error:
-                raise Impossible(f"mtls.anchors: {file} cannot be used: {error.detail}") from error
-        return anchors
-
     def _read_crl(self, file: Path, held: Crl | None) -> Crl:
         try:
             data = file.read_bytes()
@@ -118,3 +107,20 @@ class Trust:
             except ValueError:
                 continue
         raise Impossible(f"mtls.crls: {file} is not taken over: {refused.detail}") from refused
+
+
+def read_anchors(files: Sequence[Path]) -> list[x509.Certificate]:
+    """Return the certificates of these PEM files, each of which can vouch for somebody.
+
+    Raises:
+        Impossible: a file cannot be read or used, and why.
+    """
+    anchors: list[x509.Certificate] = []
+    for file in files:
+        try:
+            anchors += parse_anchors(file.read_bytes())
+        except OSError as error:
+            raise Impossible(f"mtls.anchors: {file} cannot be read: {error.strerror}") from error
+        except CertificateRefused as error:
+            raise Impossible(f"mtls.anchors: {file} cannot be used: {error.detail}") from error
+    return anchors

@@ -10,12 +10,12 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import structlog
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from aldaba.config import Config
 from aldaba.core import Core
 from aldaba.core.audit import record_arrival
+from aldaba.core.trust import read_anchors
 from aldaba.errors import Overloaded, Reason, StoreUnavailable
 from aldaba.model.ids import new_id
 from aldaba.model.networks import Network
@@ -141,8 +141,7 @@ def _mutual(config: Config) -> ReloadingContext | None:
 
 
 def _anchors(files: Sequence[Path]) -> list[bytes]:
-    found = [x509.load_pem_x509_certificates(file.read_bytes()) for file in files]
-    return [certificate.public_bytes(Encoding.DER) for certificates in found for certificate in certificates]
+    return [certificate.public_bytes(Encoding.DER) for certificate in read_anchors(files)]
 
 
 def _limits(config: Config) -> Limits:
